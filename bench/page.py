@@ -7,6 +7,7 @@ little; the ratio is taken in turns, with the page open and without it.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import gzip
 import json
 import statistics
@@ -14,7 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,10 @@ from bench import page_app
 from tests.ui.serving import browser, served
 
 import weftrun
-from weftrun.assembly import open_reader
+from weftrun.assembly import Place, open_reader, place_of
+from weftrun.entrypoints.http.callers import EVERYBODY
+from weftrun.entrypoints.http.looks import LookAsked, told
+from weftrun.entrypoints.http.readers import Readers
 from weftrun.views.pulse import step_pulses
 
 _PAGE = Path(weftrun.__file__).parent / "entrypoints/ui/page"
@@ -183,11 +188,13 @@ def throughput(bench: Bench) -> Told:
         engine.terminate()
         engine.wait(60)
         reader.close()
-    pairs = list(zip(steps[True], steps[False], strict=True))
-    ratio = statistics.median(shown / bare for shown, bare in pairs if bare)
+    ratios = sorted(shown / bare for shown, bare in zip(steps[True], steps[False], strict=True) if bare)
+    low, middle, high = statistics.quantiles(ratios, n=4)
     whole = sum(steps[True]) / max(sum(steps[False]), 1e-9)
-    yield "Steps a second with the page open and without, ratio, median", f"{ratio:.3f}", "0.95"
-    yield f"of all {len(pairs)} pairs of slices together", f"{whole:.3f}", ""
+    yield f"Steps a second, page open and not, ratio, median of {len(ratios)} pairs", f"{middle:.3f}", "0.95"
+    yield "half of the pairs lie between", f"{low:.3f}-{high:.3f}", ""
+    yield "all pairs lie between", f"{ratios[0]:.3f}-{ratios[-1]:.3f}", ""
+    yield "all slices together", f"{whole:.3f}", ""
     yield "Steps a second without", f"{statistics.median(steps[False]):,.0f}", ""
 
 
@@ -226,6 +233,58 @@ def long_run(bench: Bench) -> Told:
     yield from _shown(bench, "wide", f"a Run of {count:,} Steps", "table.steps tbody tr")
 
 
+def server_loop(bench: Bench) -> Told:
+    """What reading a Run of very many Steps keeps the loop of the server for: beside it, and in its own process."""
+    count = 20_000 if bench.quick else 100_000
+    with weftrun.open(bench.url) as engine:
+        engine.run(page_app.wide.options(id="long"), count)
+    sys.setswitchinterval(1e-3)  # as the server does
+    with ThreadPoolExecutor(1) as thread:  # this one has a loop already, which drives the browser
+        work = _loop_lines(place_of(bench.url), f"a Run of {count:,} Steps")
+        yield from thread.submit(lambda: asyncio.run(work)).result()
+
+
+async def _loop_lines(place: Place, what: str) -> list[tuple[str, str, str]]:
+    asked = LookAsked(
+        what="view", run="long", caller=EVERYBODY, nodes=2_100, spans=600, lines=600,
+        parts=frozenset({"steps", "graph", "timeline", "logs"}),
+    )  # fmt: skip
+    readers = Readers(place)
+    try:
+        beside, took_s = await _longest_turn(lambda: readers.look(asked))
+        inside, _ = await _longest_turn(lambda: readers.read(lambda reader: told(reader, asked)))
+        still, _ = await _longest_turn(lambda: asyncio.sleep(took_s))
+    finally:
+        readers.close()
+    return [
+        (f"reading {what} keeps the loop for, the longest", f"{beside * 1e3:.0f} ms", "20 ms"),
+        ("the same in the server's own process", f"{inside * 1e3:.0f} ms", ""),
+        ("the same while nothing is read", f"{still * 1e3:.0f} ms", ""),
+        ("the answer is there after", f"{took_s:.2f} s", ""),
+    ]
+
+
+async def _longest_turn(work: Callable[[], Awaitable[object]]) -> tuple[float, float]:
+    """Return how long a timer of a millisecond was late at most while something was awaited, and how long that took."""
+    late = 0.0
+    is_over = False
+
+    async def beat() -> None:
+        nonlocal late
+        while not is_over:
+            due = time.perf_counter() + 1e-3
+            await asyncio.sleep(1e-3)
+            late = max(late, time.perf_counter() - due)
+
+    beating = asyncio.ensure_future(beat())
+    began = time.perf_counter()
+    await work()
+    took = time.perf_counter() - began
+    is_over = True
+    await beating
+    return late, took
+
+
 def large_graph(bench: Bench) -> Told:
     """A graph of 2,000 nodes: until it is drawn, and the longest task while a node is chosen and it is scrolled."""
     with weftrun.open(bench.url) as engine:
@@ -256,7 +315,8 @@ def _shown(bench: Bench, id: str, what: str, seen: str) -> Told:
 
 
 GROUPS: dict[str, Callable[[Bench], Told]] = {
-    one.__name__: one for one in (assets, first_paint, events, frames, throughput, large_graph, long_run, many_runs)
+    one.__name__: one
+    for one in (assets, first_paint, events, frames, throughput, large_graph, long_run, server_loop, many_runs)
 }
 
 

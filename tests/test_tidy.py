@@ -39,6 +39,7 @@ TEXTS = sorted(
 
 PUBLIC_NAMES = {
     "Strategy",
+    "Warm",
     "as_settled",
     "when",
     "first",
@@ -105,6 +106,7 @@ PUBLIC_NAMES = {
     "run",
     "wasm_component",
     "wasm_function",
+    "near",
     "WasmLimits",
     "http_function",
     "asgi_app",
@@ -122,6 +124,7 @@ VAGUE_NAMES = re.compile(r"util|helper|manager|misc|common|stuff", re.IGNORECASE
 CLOCKS_AND_CHANCE = {"time", "random", "uuid", "secrets"}
 MAY_READ_THEM = (
     "adapters/system/",
+    "adapters/near/",
     "adapters/wasm/",
     "adapters/remote/",
     "guest/",

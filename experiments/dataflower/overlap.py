@@ -100,8 +100,8 @@ def _throughput(together: dict[str, list[float]], idle: dict[str, list[float]], 
         f"{processors}: {processors / work_s:.2f} requests/s are the most that they can count under any trigger, "
         f"{processors / work_s / base:.2f} times what the control trigger gives here. `idle` is the share of this "
         "host's processors that nobody used meanwhile, other programs included. Both settings do the same work; the "
-        "data trigger wins only what would stand idle. Published: up to 3.8 times, with more Sandboxes started by "
-        "pressure, which is not built."
+        "data trigger wins only what would stand idle. Published: up to 3.8 times, on hosts of their own, where more "
+        "containers by pressure bring more links."
     )
     title = f"the same by {chosen.clients} clients at once on {chosen.sandboxes} Sandboxes"
     return Table(

@@ -53,6 +53,7 @@ from weftrun.sdk.retrying import Retry
 
 if TYPE_CHECKING:
     from weftrun.model.strategy import Strategy
+    from weftrun.model.warm import Warm
     from weftrun.model.wasm import WasmLimits
     from weftrun.sdk.choice import when
     from weftrun.sdk.patching import deprecate_patch, patched
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
     from weftrun.sdk.asgi import asgi_app
     from weftrun.sdk.eviction import Evict
     from weftrun.sdk.multiplexer import SharedCounts
+    from weftrun.sdk.near import near
     from weftrun.sdk.remote import http_function
     from weftrun.sdk.shared_state import SharedState, shared_state
     from weftrun.sdk.wasm import wasm_component, wasm_function
@@ -83,6 +85,7 @@ __all__ = [
     "workflow",
     "SharedState",
     "shared_state",
+    "near",
     "wasm_component",
     "wasm_function",
     "WasmLimits",
@@ -119,6 +122,7 @@ __all__ = [
     "Queue",
     "Retry",
     "Strategy",
+    "Warm",
     "Policy",
     "CallPolicy",
     "WeftrunError",
@@ -178,6 +182,7 @@ if not TYPE_CHECKING:
         "asgi_app": "weftrun.sdk.asgi",
         "http_function": "weftrun.sdk.remote",
         "SharedState": "weftrun.sdk.shared_state",
+        "near": "weftrun.sdk.near",
         "shared_state": "weftrun.sdk.shared_state",
         "wasm_component": "weftrun.sdk.wasm",
         "wasm_function": "weftrun.sdk.wasm",
@@ -198,6 +203,7 @@ if not TYPE_CHECKING:
         "when": "weftrun.sdk.choice",
         "first": "weftrun.sdk.first",
         "Strategy": "weftrun.model.strategy",
+        "Warm": "weftrun.model.warm",
     }
 
 
@@ -233,10 +239,12 @@ def open(
     data: str = "local",
     trigger: str = "data",
     placement: str = "planned",
+    pressure: str = "on",
     lease_ttl_s: float = 10.0,
     sinks: "Mapping[str, Sink] | None" = None,
     telemetry: "Literal['none', 'console', 'otlp'] | SpanExporter | None" = None,
     strategy: "str | Strategy | None" = None,
+    warm: "Warm | None" = None,
     versions: "Literal['any', 'kept', 'own']" = "any",
     workers: None = None,
 ) -> Engine:
@@ -255,16 +263,14 @@ def open(
             files beside the Journal that each reader reads: what FaaSFlow is measured against, and of no other use.
         trigger: when a Step that takes an early output starts: when it is put (`data`), or when its Step has ended.
         placement: with a cluster, which Worker a `def` body's Steps run on: `planned`, `faasflow` or `hash`.
-        lease_ttl_s: when this engine gives no sign for so many seconds while it owns Runs, others on the Journal take
-            it for dead. One that was killed on the same host is known to be dead at once.
-        sinks: where `current().emit(name, ...)` goes, by name; see `weftrun.sinks`. What waits for them in the Journal
-            is delivered by this engine, whichever engine has run what emitted it.
-        telemetry: where spans go, one of each Run and of each Attempt (extra `otel`): `console`, `otlp` (a collector
-            of OpenTelemetry), `none`, or an exporter of OpenTelemetry's SDK. Default is what `$OTEL_TRACES_EXPORTER`
-            says, or `otlp` where `$OTEL_EXPORTER_OTLP_ENDPOINT` names one, else `none`.
-        strategy: by what rule calls get their Sandboxes: `adaptive` (default; each Function says how it is run), or
-            that of a system to compare with: `vanilla`, `sfs`, `kraken`, `faasbatch`. Settings follow the name, as in
-            `kraken:slo_s=0.5,window_s=0.2`; with `shares=no` no client is shared. Or a `weftrun.Strategy`.
+        pressure: whether (`on` or `off`) a Function waits for its values to leave its host (docs/decisions/0095).
+        lease_ttl_s: when this engine gives no sign for so many seconds, others on the Journal take it for dead.
+        sinks: where `current().emit(name, ...)` goes, by name; see `weftrun.sinks`. What others left goes there, too.
+        telemetry: where spans go, of Runs and Attempts (extra `otel`): `console`, `otlp`, `none`, or an exporter of
+            OpenTelemetry's SDK. Default: as `$OTEL_TRACES_EXPORTER` or `$OTEL_EXPORTER_OTLP_ENDPOINT` say, or `none`.
+        strategy: by what rule calls get Sandboxes: `adaptive` (default; as Functions say), or that of a system to
+            compare with, `vanilla`, `sfs`, `kraken:slo_s=0.5,shares=no`, `faasbatch`; or a `weftrun.Strategy`.
+        warm: how long Sandboxes are kept that wait, how much memory they may hold: a `weftrun.Warm`.
         versions: which code Runs go on with: `any` (what there is now), `kept` (what they began with, of which copies
             are kept beside the Journal), or `own` (only Runs are taken over that began with this program's code).
         workers: refused; it was the name of `sandboxes`.
@@ -279,8 +285,8 @@ def open(
     # Late: a guest that imports the author's module must never load the engine.
     engine: Engine = importlib.import_module("weftrun.assembly").open_engine(
         url, recover=recover, sandboxes=sandboxes, cluster=cluster, control=control, data=data, trigger=trigger,
-        placement=placement, lease_ttl_s=lease_ttl_s, sinks=sinks, tells=url is None, telemetry=telemetry,
-        strategy=strategy, versions=versions,
+        placement=placement, pressure=pressure, lease_ttl_s=lease_ttl_s, sinks=sinks, tells=url is None,
+        telemetry=telemetry, strategy=strategy, versions=versions, warm=warm,
     )  # fmt: skip
     return engine
 

@@ -152,7 +152,7 @@ def test_sinks_of_a_run_that_is_resumed(cli, shop):
 
 
 def test_a_resume_is_told_with_the_sinks_of_the_run(cli):
-    named = options.EngineOptions(None, None, None, None, None, None, "app.py:to files").words
+    named = options.EngineOptions(None, None, None, None, None, None, None, "app.py:to files").words
     assert options.again("resume", "a b", "sqlite:///x.db", named) == (
         "weftrun resume 'a b' --db sqlite:///x.db --sinks 'app.py:to files'"
     )

@@ -167,3 +167,22 @@ def test_a_door_that_closes_in_the_middle_of_an_object_gives_nothing(
     closed.set()
     reader.join()
     assert found == [None]
+
+
+def test_what_was_promised_counts_until_it_has_left(door: HostDoor, objects: MemfdObjects) -> None:
+    """By the speed that was measured; what nobody asks for, or who is gone, does not count for ever."""
+    outflow, me, gone = door.outflow, WorkerId(2), WorkerId(3)
+    kept = [objects.publish([bytes(6_000_000)]) for _ in range(3)]
+    fetcher = Fetcher(LOOPBACK, door.port, member(2), SILENCE_S)
+    for obj in kept:
+        outflow.promised(me, obj.oid, obj.nbytes)
+        outflow.promised(gone, obj.oid, obj.nbytes)
+    assert not outflow.leaves_in_s(), "no speed is known yet"
+    while not (before_s := outflow.leaves_in_s()):
+        os.close(fetcher.fetch(kept[0]) or -1)
+    os.close(fetcher.fetch(kept[1]) or -1)
+    outflow.part(gone)
+    assert before_s > 0
+    outflow.forgotten([kept[2].oid])
+    wait_until(lambda: not outflow.leaves_in_s(), "all has left, or is wanted no more")
+    fetcher.close()

@@ -164,10 +164,18 @@ def test_all_that_is_known_of_a_run(server: Server) -> None:
 def test_all_that_can_be_seen_is_had_at_once(server: Server) -> None:
     """What the page shows is of one moment, and what the single routes tell."""
     server.run("twice", 1, id="viewed")
-    view = server.http.get("/runs/viewed/view").json()
-    assert view["run"] == server.http.get("/runs/viewed").json()
-    for part in ("steps", "story", "logs", "timeline"):
-        assert view[part] == server.http.get(f"/runs/viewed/{part}").json()
+
+    def told(part: str) -> Any:
+        return server.http.get(f"/runs/viewed{part}").json()
+
+    def are_same() -> bool:  # what the trace tells is there a moment later, and may come between two looks
+        view = told("/view")
+        return view["run"] == told("") and all(
+            view[part] == told(f"/{part}") for part in ("steps", "story", "logs", "timeline")
+        )
+
+    until(are_same)
+    view = told("/view")
     graph = server.http.get("/runs/viewed/graph").json()
     assert (view["graph"]["nodes"], view["graph"]["edges"]) == (graph["nodes"], graph["edges"])
     few = server.http.get("/runs/viewed/view?nodes=1").json()
@@ -345,3 +353,14 @@ def test_an_idle_sandbox_is_kept_as_long_as_is_said(tmp_path: Path) -> None:
             time.sleep(0.5)  # nothing is to be done meanwhile
         else:
             pytest.fail("the Sandbox was kept")
+
+
+@pytest.mark.sweep
+def test_an_app_is_warm_before_it_is_called(tmp_path: Path) -> None:
+    with serving(tmp_path, APP, "--keep-warm", "1", "--warm-bytes", str(1 << 40)) as server:
+        until(lambda: 'weftrun_sandboxes{state="waiting"} 2.0' in httpx.get(f"{server.url}/metrics").text)
+        assert server.run("twice", 3).json()["result"] == 7
+        told = httpx.get(f"{server.url}/metrics").text
+        assert "weftrun_warm_starts_total 1.0" in told
+        assert 'weftrun_sandboxes_made_ahead_total{why="kept"}' in told
+        assert "weftrun_warm_bytes_max 1.0995" in told

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 from tests.machines.worker_guests import FUNCTIONS, RAISED, VALUE, Entered
 from tests.machines.worker_world import World
 
+from weftrun.machines.worker import pressure
+from weftrun.machines.worker.state import WorkerState
 from weftrun.model.messages import BodyCalled, BodyEnded
 from weftrun.model.outcomes import Ran
 from weftrun.model.policy import FunctionSpec
@@ -67,6 +71,13 @@ class WorkerAgainstBook(RuleBasedStateMachine):
         ordered = sorted(cuts)
         ranges = tuple(zip(ordered[::2], ordered[1::2], strict=False))
         self.world.invoke_items(self.draw_run(data), data.draw(st.sampled_from(self.functions)), ranges)
+        self.then()
+
+    @precondition(lambda self: self.world.placed)
+    @rule(data=st.data(), body_s=seconds, leaves_in_s=st.sampled_from((0.0, 0.001, 0.3, 2.0, 60.0)))
+    def values_leave_slowly(self, data: st.DataObject, body_s: float, leaves_in_s: float) -> None:
+        box = data.draw(st.sampled_from(sorted(self.world.placed.values())))
+        self.world.press(self.world.guests[box].sent[0].function, body_s, leaves_in_s)
         self.then()
 
     @precondition(lambda self: self.has_bodies)
@@ -262,6 +273,8 @@ class WorkerAgainstBook(RuleBasedStateMachine):
             world.starts(starting[0])
         elif busy:
             world.goes_on(busy[0], 0.0, False, True)
+        elif any(world.held.get(function, 0.0) > world.now for function in world.waiting.values()):
+            world.time_goes_on(max(0.0, world.tick_at - world.now))
         elif world.strays():
             world.stray_speaks()
         elif numbers := self.world.in_turn():
@@ -295,6 +308,56 @@ class WorkerAgainstBook(RuleBasedStateMachine):
 
 class TestWorkerMachine(WorkerAgainstBook.TestCase):
     settings = settings(max_examples=50, stateful_step_count=60)
+
+
+def nobody_looks(patch: pytest.MonkeyPatch) -> None:
+    """What is held waits for something else to happen."""
+    patch.setattr(pressure, "is_held", lambda _state, lane, now: lane.held_until > now)
+
+
+def the_link_is_believed(patch: pytest.MonkeyPatch) -> None:
+    """A Function waits for as long as the link seems to need, which may be for ever."""
+    hold = pressure.hold
+
+    def without_bound(state: WorkerState, function: FunctionSpec, now: float, body_s: float, leaves_s: float) -> None:
+        hold(state, function, now, body_s, leaves_s)
+        if leaves_s > state.limits.transfer_hold_s:
+            next(lane for lane in state.lanes.values() if lane.function is function).held_until = now + leaves_s
+
+    patch.setattr(pressure, "hold", without_bound)
+
+
+def all_are_held(patch: pytest.MonkeyPatch) -> None:
+    """Other Functions wait for the link, too."""
+    hold = pressure.hold
+
+    def for_all(state: WorkerState, _: FunctionSpec, now: float, body_s: float, leaves_in_s: float) -> None:
+        for lane in state.lanes.values():
+            hold(state, lane.function, now, body_s, leaves_in_s)
+
+    patch.setattr(pressure, "hold", for_all)
+
+
+@pytest.mark.parametrize(
+    ("planted", "says"),
+    [
+        (nobody_looks, "nobody will look at a Function that is held"),
+        (the_link_is_believed, "nobody will look at a Function that is held"),
+        (all_are_held, "wait though a Sandbox is free|work waits and nothing is under way"),
+    ],
+)
+@pytest.mark.sweep
+def test_a_planted_bug_of_pressure_is_found(
+    planted: Callable[[pytest.MonkeyPatch], None], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planted(monkeypatch)
+    with pytest.raises(AssertionError, match=says):
+        run_state_machine_as_test(
+            WorkerAgainstBook,
+            settings=settings(
+                max_examples=400, stateful_step_count=40, phases=[Phase.generate], database=None, derandomize=True
+            ),
+        )
 
 
 @pytest.mark.sweep

@@ -67,6 +67,7 @@ class World:
         self.idle_ends = IdleEnds()
         self.blamed: Key | None = None
         self.ids: dict[StepId, tuple[int, int]] = {}
+        self.held: dict[FunctionSpec, float] = {}
 
     # ------------------------------------------------------------------ what is asked of the Worker
 
@@ -149,6 +150,13 @@ class World:
         has_function = isinstance(command, Invoke | InvokeItems | EnterBody)
         self.machine.work(self.now, run, command, profile_of(command.function) if has_function else 0)
 
+    def press(self, function: FunctionSpec, body_s: float, leaves_in_s: float) -> None:
+        """What a body of this Function has made is handed to other hosts."""
+        held_s = min(leaves_in_s - body_s, LIMITS.transfer_hold_s)
+        if held_s >= 0.005:
+            self.held[function] = max(self.held.get(function, 0.0), self.now + held_s)
+        self.machine.pressed(self.now, function, body_s, leaves_in_s)
+
     # ------------------------------------------------------------------ what the Worker wants
 
     def pump(self) -> None:
@@ -195,6 +203,7 @@ class World:
             case Batch() | ItemBatch():
                 assert guest.ready and not guest.killed and not guest.for_bodies
                 assert profile_of(message.function) == guest.profile, "work for another profile"
+                assert self.held.get(message.function, 0.0) <= self.now, "a Function that is held is given out"
                 guest.sent.append(Sent(message.no, message.function, self.now, self.keys_of(message)))
                 assert len(guest.sent) <= 2
                 for _, key in guest.sent[-1].keys:
@@ -440,10 +449,13 @@ class World:
             due = due_of(guest, self.now, self.revoked)
             assert due is None or 0 < self.tick_at <= due + EPSILON_S, f"nobody will look at Sandbox {box} in time"
         pool = [guest for guest in self.guests.values() if not guest.for_bodies]
-        assert pool or not self.waiting, "work waits and nothing is under way"
+        free_to_go = [key for key, function in self.waiting.items() if self.held.get(function, 0.0) <= self.now]
+        held = [self.held[function] for function in self.waiting.values() if self.held.get(function, 0.0) > self.now]
+        assert pool or not free_to_go, "work waits and nothing is under way"
+        assert not held or 0 < self.tick_at <= min(held) + EPSILON_S, "nobody will look at a Function that is held"
         free = {guest.profile for guest in pool if guest.ready and not guest.killed and not guest.sent}
         if free:
-            late = [key for key, function in self.waiting.items() if profile_of(function) in free]
+            late = [key for key in free_to_go if profile_of(self.waiting[key]) in free]
             assert not late, f"{late} wait though a Sandbox is free"
         assert not self.dropped, "a body that was left stays in its Sandbox"
         assert all(body.box in self.guests for body in self.bodies.values()), "nobody was told of a lost body"

@@ -18,15 +18,17 @@ from tests.wasm.conftest import Kept
 
 from weftrun.adapters.buckets.files import FileBuckets
 from weftrun.adapters.buckets.remote import RemoteBuckets
+from weftrun.adapters.near.admission import NearAdmission
 from weftrun.adapters.wasm.call import CallReach
 from weftrun.adapters.wasm.modules import Modules
 from weftrun.adapters.wasm.runner import load, run
 from weftrun.adapters.wasm.storage import NearRunner
 from weftrun.entrypoints.http.roles import StorageRole
+from weftrun.model.beside import PythonAnswer, PythonCall
 from weftrun.model.errors import WasmTrapped
 from weftrun.model.near import NearAnswer, NearCall, NearDone, NearFailed, NearRefused
 from weftrun.model.wasm import Near, WasmAnswer, WasmLimits
-from weftrun.ports.near import MeasuredAnswer
+from weftrun.ports.near import Measured, MeasuredAnswer
 from weftrun.wire.delta import delta
 
 TEXT = bytes(range(256)) * 2_000
@@ -89,6 +91,9 @@ class Direct:
     def run(self, call: NearCall, module: object, timeout_s: float) -> MeasuredAnswer:
         return MeasuredAnswer(self.ask(call), 0, 0)
 
+    def run_python(self, call: PythonCall, code: bytes, timeout_s: float) -> Measured[PythonAnswer]:
+        raise NotImplementedError
+
 
 class Rig:
     """Buckets in a folder, a runner beside them, and calls that go to it."""
@@ -98,7 +103,8 @@ class Rig:
         self.buckets.write("b", "k", b"abc")
         kept = Modules(str(folder / "modules"))
         path = kept.path(kept.keep(content, "m"))
-        self.runner = NearRunner(kept, self.buckets, slots=slots, wait_s=wait_s)
+        self.admission = NearAdmission(slots, wait_s=wait_s)
+        self.runner = NearRunner(kept, self.buckets, self.admission)
         self.way = Direct(self.runner)
         self.module = load(path, "")
 
@@ -119,9 +125,9 @@ def test_a_busy_storage_role_refuses_and_the_call_runs_here(tmp_path: Path) -> N
 def test_slots_bound_how_many_run_at_once(tmp_path: Path) -> None:
     """The one slot is held; who comes meanwhile waits its time out and is refused; then the next one is admitted."""
     rig = Rig(tmp_path, modules.SUM_NEAR)
-    assert rig.runner._free.acquire(timeout=1)
+    assert rig.admission._free.acquire(timeout=1)
     assert rig.call().moved[0].reason == "refused: the storage role is busy"
-    rig.runner._free.release()
+    rig.admission._free.release()
     assert rig.call().moved[0].where == "near"
 
 

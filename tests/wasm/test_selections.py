@@ -10,6 +10,7 @@ from tests.wasm import modules
 
 from weftrun.adapters.buckets.files import FileBuckets
 from weftrun.adapters.buckets.remote import RemoteBuckets
+from weftrun.adapters.near.admission import NearAdmission
 from weftrun.adapters.wasm.building import build
 from weftrun.adapters.wasm.call import CallReach
 from weftrun.adapters.wasm.compiled import compiled
@@ -114,7 +115,7 @@ def test_what_can_not_be_chosen_near_is_chosen_here_with_the_reason(tmp_path: Pa
 def test_a_busy_storage_role_chooses_nothing_and_the_caller_does(tmp_path: Path) -> None:
     buckets = FileBuckets(str(tmp_path))
     buckets.write("b", "k", LOG)
-    busy = NearRunner(Modules(str(tmp_path / "modules")), buckets, slots=0)
+    busy = NearRunner(Modules(str(tmp_path / "modules")), buckets, NearAdmission(0))
     assert busy.select("b", "k", Selection()) == NearRefused("the storage role is busy", is_busy=True)
 
 

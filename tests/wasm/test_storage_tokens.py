@@ -10,8 +10,8 @@ import httpx
 import pytest
 from tests.wasm import modules
 
+from weftrun.adapters.buckets.opened import buckets_of
 from weftrun.adapters.buckets.remote import RemoteBuckets
-from weftrun.adapters.wasm import sandboxed
 from weftrun.adapters.wasm.call import CallReach
 from weftrun.adapters.wasm.compiled import compiled
 from weftrun.adapters.wasm.runner import cache_folder, run
@@ -89,12 +89,12 @@ def test_a_call_without_the_scope_does_not_run_and_says_so(role: StorageRole, mo
     reader.close()
     without.close()
     monkeypatch.setenv("WEFTRUN_STORAGE_TOKEN", "all")
-    sandboxed.buckets_of.cache_clear()
-    with_token = sandboxed.buckets_of(role.url)
+    buckets_of.cache_clear()
+    with_token = buckets_of(role.url)
     assert isinstance(with_token, RemoteBuckets)
     assert with_token.keys("b") == ["k"]
     with_token.close()
-    sandboxed.buckets_of.cache_clear()
+    buckets_of.cache_clear()
 
 
 @pytest.mark.parametrize("text", ["token b read", line("a", "b"), line("a", "b read,fly"), line("a", "b read extra")])

@@ -9,6 +9,7 @@ import logging
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import cast, get_args
 
@@ -36,9 +37,10 @@ from weftrun.assembly.sinks import checked_sinks
 from weftrun.assembly.strategies import checked_strategy
 from weftrun.assembly.telemetry import spans_of
 from weftrun.assembly.versions import Versions, code_of
+from weftrun.assembly.warming import checked_count, checked_warm
 from weftrun.machines.placement import Planner
 from weftrun.model.commands import Ahead, StartRules
-from weftrun.model.errors import InternalError, JournalError, RunNotFound, UsageError, WeftrunError
+from weftrun.model.errors import InternalError, JournalError, RunNotFound, Unsupported, UsageError, WeftrunError
 from weftrun.model.hosts import Begin
 from weftrun.model.ids import RunId, RunUid, StepId, WorkerId
 from weftrun.model.lease import Session
@@ -48,9 +50,11 @@ from weftrun.model.policy import Bundle, FunctionSpec
 from weftrun.model.schedules import KeptSchedule
 from weftrun.model.strategy import ADAPTIVE, Strategy
 from weftrun.model.values import Data, Payload
+from weftrun.model.warm import UNRULED, Warm, WarmCounts
 from weftrun.ports.journal import Journal
 from weftrun.ports.sinks import Sink
 from weftrun.ports.spans import Spans
+from weftrun.ports.trace import WorkerRow
 from weftrun.ports.worker import Worker
 from weftrun.runtime.engine import EngineCore
 from weftrun.runtime.forking import ForkAsked
@@ -77,9 +81,10 @@ _TTL_MIN_S = 0.5
 def open_engine(
     url: str | None = None, *, recover: str = "all", sandboxes: int | None = None, cluster: str | None = None,
     control: str = "worker", data: str = "local", trigger: str = "data", placement: str = "planned",
-    lease_ttl_s: float | None = None,
+    pressure: str = "on", lease_ttl_s: float | None = None,
     sinks: Mapping[str, Sink] | None = None, limits: Limits = DEFAULT_LIMITS, tells: bool = False,
     telemetry: object = None, strategy: str | Strategy | None = None, versions: str = "any",
+    warm: Warm | None = None,
 ) -> Engine:  # fmt: skip
     """Open an engine on a Journal. See `weftrun.open`. A Journal that it makes is logged if it `tells`.
 
@@ -90,8 +95,8 @@ def open_engine(
     is_new = place.is_missing
     core = open_core(
         place, recover=recover, sandboxes=sandboxes, cluster=cluster, control=control, data=data,
-        trigger=trigger, placement=placement, lease_ttl_s=lease_ttl_s, sinks=sinks, limits=limits,
-        telemetry=telemetry, strategy=strategy, versions=versions,
+        trigger=trigger, placement=placement, pressure=pressure, lease_ttl_s=lease_ttl_s, sinks=sinks,
+        limits=limits, telemetry=telemetry, strategy=strategy, versions=versions, warm=warm,
     )  # fmt: skip
     if is_new and tells:
         logging.getLogger("weftrun").warning("%s", made_sentence(place))
@@ -101,9 +106,9 @@ def open_engine(
 def open_core(
     place: Place, *, recover: str = "all", sandboxes: int | None = None, cluster: str | None = None,
     control: str = "worker", data: str = "local", trigger: str = "data", placement: str = "planned",
-    lease_ttl_s: float | None = None,
+    pressure: str = "on", lease_ttl_s: float | None = None,
     sinks: Mapping[str, Sink] | None = None, limits: Limits = DEFAULT_LIMITS, telemetry: object = None,
-    strategy: str | Strategy | None = None, versions: str = "any",
+    strategy: str | Strategy | None = None, versions: str = "any", warm: Warm | None = None,
 ) -> EmbeddedCore:  # fmt: skip
     """Open what is behind an `Engine`, for those who encode and decode values elsewhere. See `weftrun.open`.
 
@@ -119,10 +124,15 @@ def open_core(
         if not _TTL_MIN_S <= lease_ttl_s < math.inf:
             raise UsageError(f"lease_ttl_s={lease_ttl_s} can't be held: it takes {_TTL_MIN_S:g} seconds or more.")
         limits = replace(limits, lease_ttl_s=lease_ttl_s)
+    if warm is not None:
+        limits = replace(limits, sandbox_idle_s=checked_warm(warm).keep_alive_s)
     _check_choice("control", control, ("worker", "master"))
     _check_choice("data", data, ("local", "store"))
     _check_choice("trigger", trigger, ("data", "control"))
     _check_choice("placement", placement, get_args(Placement))
+    _check_choice("pressure", pressure, ("on", "off"))
+    if pressure == "off":
+        limits = replace(limits, transfer_hold_s=0.0)
     _check_choice("versions", versions, get_args(Versions))
     _check_recover(recover, place)
     where = cluster_of(cluster)
@@ -135,6 +145,7 @@ def open_core(
         spans=spans_of(telemetry),
         strategy=checked_strategy(strategy, cluster),
         versions=cast("Versions", versions),
+        warm=warm or UNRULED,
     )  # fmt: skip
 
 
@@ -175,6 +186,7 @@ class EmbeddedCore(EngineCore):
         store_folder: where Objects lie as files; empty where they lie in memory.
         spans: where spans go; None for nowhere.
         strategy: by what rule Invocations get their Sandboxes.
+        warm: which Sandboxes are kept or made though nothing needs them.
         versions: which code Runs go on with.
 
     Attributes:
@@ -195,6 +207,7 @@ class EmbeddedCore(EngineCore):
         store_folder: str,
         spans: Spans | None = None,
         strategy: Strategy = ADAPTIVE,
+        warm: Warm = UNRULED,
         versions: Versions = "any",
     ) -> None:
         place.check_folder()
@@ -202,18 +215,16 @@ class EmbeddedCore(EngineCore):
         self._place = place
         self._closing = False
         self._workers: Workers | None = None
-        self._placement, self._strategy = placement, strategy
+        self._placement, self._strategy, self._rules = placement, strategy, warm
         self._planning: Planning | None = None
         self._left = Latch()
-        self._cluster = cluster
-        self._store_folder = store_folder
+        self._cluster, self._store_folder = cluster, store_folder
         with contextlib.ExitStack() as opened:
             if cluster is not None:
                 opened.callback(cluster.close)
             if spans is not None:
                 opened.callback(spans.close)
-            self._locks = EngineLocks(place.folder)
-            opened.callback(self._locks.close)
+            self._locks = opened.enter_context(contextlib.closing(EngineLocks(place.folder)))
             entropy = SystemEntropy()
             journal = place.open(entropy)
             opened.callback(journal.close)
@@ -224,12 +235,13 @@ class EmbeddedCore(EngineCore):
             code = opened.enter_context(contextlib.closing(code_of(versions, place)))
             self._hints = hints_of(place)
             worker = self._wire(journal, blobs, cluster, sandboxes, limits, entropy, opened)
+            self._here = worker if isinstance(worker, WorkerDriver) else None
             super().__init__(
                 loop=self._uv_loop, journal=journal, blobs=blobs, trace=self._trace, liveness=self._locks,
                 objects=self._objects, worker=worker, entropy=entropy, transactions=transactions, limits=limits,
                 program=program_here(), code=code, stands_still=_say_still, sinks=sinks, watch=self._watch,
                 hints=self._hints, starts=starts, calendar=CronCalendar(), wall=wall, spans=spans,
-                own=worker if isinstance(worker, WorkerDriver) else None,
+                own=self._here,
             )  # fmt: skip
             for sink in sinks.values():
                 opened.callback(_close_sink, sink)
@@ -273,12 +285,16 @@ class EmbeddedCore(EngineCore):
             since=BEGAN_AT, store_folder=self._store_folder, shares=self._strategy.shares,
         )  # fmt: skip
         here = sandboxes or sandboxes_by_default()
-        worker = WorkerDriver(self._uv_loop, self._sandboxes, objects, limits, here, strategy=self._strategy)
+        worker = WorkerDriver(
+            self._uv_loop, self._sandboxes, objects, limits, here, strategy=self._strategy,
+            rules=self._rules if cluster is None else UNRULED,
+        )  # fmt: skip
         if cluster is None:
+            worker.tell_warm = partial(self._show_warm, here)
             return worker
         first = Begin(
             WorkerId(0), here, limits, hash_seed, open_files_max, str(folder), quota_bytes, self._store_folder,
-            secret=entropy.uid().encode(),
+            secret=entropy.uid().encode(), warm=self._rules,
         )  # fmt: skip
         return self._group(worker, cluster, first, sandboxes)
 
@@ -297,7 +313,10 @@ class EmbeddedCore(EngineCore):
 
         def begin(worker: WorkerId, processors: int | None = None) -> Begin:
             each = sandboxes or processors or max(1, first.sandboxes_max // shared_by)
-            return replace(first, worker=worker, sandboxes_max=each, quota_bytes=first.quota_bytes // shared_by)
+            bytes_max = first.warm.bytes_max
+            warm = replace(first.warm, bytes_max=None if bytes_max is None else bytes_max // shared_by)
+            quota_bytes = first.quota_bytes // shared_by
+            return replace(first, worker=worker, sandboxes_max=each, quota_bytes=quota_bytes, warm=warm)
 
         self._workers = cluster.workers(
             self._uv_loop, self._objects, "weftrun.assembly.worker_process", begin, group.joined, group.met
@@ -324,7 +343,25 @@ class EmbeddedCore(EngineCore):
         self.broke(bug, error)
         self._left.open()  # what closing waits for may never come
 
+    def _show_warm(self, sandboxes_max: int, counts: WarmCounts) -> None:
+        """Let those see it that look from another process."""
+        rows = [WorkerRow(0, sandboxes_max, self._uv_loop.now(), warm=counts)]
+        self._uv_loop.offload(lambda: self._trace.show_workers(engine_name(), rows), lambda: None, lane="trace")
+
+    @property
+    def warm(self) -> WarmCounts | None:
+        """What there is to tell of Sandboxes that wait for work; None where they are in other processes."""
+        return self._here.warm if self._here is not None else None
+
     # ------------------------------------------------------------------ sdk.handles.Core
+
+    def keep_warm(self, function: FunctionSpec, bundle: Bundle, count: int) -> None:
+        """Let so many Sandboxes be there for a Function, or for the body of a Workflow, though nothing waits."""
+        self.check()
+        worker, wanted = self._here, checked_count(count)
+        if worker is None:
+            raise Unsupported("Sandboxes are kept warm in the engine's own Worker only: open it without `cluster=`.")
+        self._uv_loop.call_from_thread(lambda: worker.keep_warm(bundle, function, wanted))
 
     def expect(self, function: FunctionSpec, expected: Mapping[str, Expected]) -> None:
         """Say what the Steps of a Workflow are expected to need, by label; what earlier Runs took counts more."""

@@ -29,6 +29,7 @@ from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.outcomes import Status
 from weftrun.model.records import Row, Started
 from weftrun.model.values import Blob, Data, Inline
+from weftrun.model.warm import WarmCounts
 from weftrun.ports.journal import FORCE, Message, RunInfo
 from weftrun.ports.trace import RunningRow, TraceRow, WorkerRow
 from weftrun.runtime.signals import refusal
@@ -77,6 +78,8 @@ class Reader:
         self._place = place
         self._journal = place.open_to_read()
         self._blobs = FileBlobs(place.folder / "blobs", writable=False)
+        self._watched: SqliteTrace | None = None
+        self._watched_file: tuple[int, int] | None = None
 
     @staticmethod
     def now() -> float:
@@ -136,6 +139,10 @@ class Reader:
     def newer(self, uid: RunUid, after: int, limit: int) -> list[Row]:
         """Return the rows of a Run after a seq, in order, at most so many."""
         return self._journal.newer(uid, after, limit)
+
+    def record_bytes(self, uid: RunUid) -> int:
+        """Return how many bytes the records of a Run have, its start aside."""
+        return self._journal.record_bytes(uid)
 
     def emitted(self, uid: RunUid) -> list[Emitted]:
         """Return what a Run has emitted, in the order of commits."""
@@ -201,14 +208,25 @@ class Reader:
 
     def seen_of(self, info: RunInfo) -> tuple[int, ...]:
         """Return numbers that change whenever the trace, or what was seen running of a Run, does."""
-        trace = SqliteTrace(self._place.folder / "trace.db", writable=False)
+        trace = self._watched_trace()
+        running = trace.running(info.uid) if info.ended_at is None else []
+        return trace.newest(info.uid), *(
+            hash((row.step, row.attempt, len(row.text), len(row.piped))) for row in running
+        )
+
+    def _watched_trace(self) -> SqliteTrace:
+        """Return the trace, kept open for those who look many times a second, as long as it is the same file."""
+        path = self._place.folder / "trace.db"
         try:
-            running = trace.running(info.uid) if info.ended_at is None else []
-            return trace.newest(info.uid), *(
-                hash((row.step, row.attempt, len(row.text), len(row.piped))) for row in running
-            )
-        finally:
-            trace.close()
+            found = os.stat(path)
+            file = (found.st_dev, found.st_ino)
+        except OSError:
+            file = None
+        if self._watched is None or self._watched_file != file or not self._watched.is_open:
+            if self._watched is not None:
+                self._watched.close()
+            self._watched, self._watched_file = SqliteTrace(path, writable=False), file
+        return self._watched
 
     def doing(self, infos: Sequence[RunInfo]) -> list[tuple[OwnerView | None, list[RunningView]]]:
         """Return who owns each of these open Runs, and what was seen running of it."""
@@ -244,9 +262,25 @@ class Reader:
         host, pid = os.uname().nodename, session.pid
         rows = told.get(f"{host}:{pid}", [])
         memory = memory_below(pid, without={row.pid for row in rows if row.pid})
-        workers = [WorkerView(0, host, pid, None, None, memory, None, None), *map(_worker_view, rows)]
+        own = next((row for row in rows if row.warm is not None), None)
+        warm = own.warm if own is not None else None
+        here = warm.waiting + warm.busy if warm is not None else None
+        most = own.sandboxes_max if own is not None else None
+        engine = WorkerView(0, host, pid, here, most, memory, None, None, warm=warm)
+        workers = [engine, *(_worker_view(row) for row in rows if row is not own)]
         bodies = [each for each in running if each[1].pid == pid]
         return EngineView(pid, True, session.runs, with_running(workers, bodies))
+
+    def warm(self) -> dict[int, WarmCounts]:
+        """Return by pid what engines on this host tell of Sandboxes that wait for work."""
+        trace = SqliteTrace(self._place.folder / "trace.db", writable=False)
+        try:
+            told = trace.workers()
+        finally:
+            trace.close()
+        here = [s.pid for s in self._journal.sessions() if not has_ended(s) and is_here(s)]
+        rows = {pid: told.get(f"{os.uname().nodename}:{pid}", []) for pid in here}
+        return {pid: row.warm for pid, of in rows.items() for row in of if row.warm is not None}
 
     def look(self, info: RunInfo) -> Look:
         """Return all that can be seen of one Run."""
@@ -345,8 +379,10 @@ class Reader:
             journal.close()
 
     def close(self) -> None:
-        """Release the file."""
+        """Release the files."""
         self._journal.close()
+        if self._watched is not None:
+            self._watched.close()
 
 
 def _worker_view(row: WorkerRow) -> WorkerView:

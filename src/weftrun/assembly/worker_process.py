@@ -90,7 +90,7 @@ class WorkerProcess:
         peers = self._peers = self._make_peers()
         worker = WorkerDriver(
             self._loop, self._sandboxes, self._objects, begin.limits, begin.sandboxes_max, first_sandbox=first,
-            peers=peers,
+            peers=peers, rules=begin.warm,
         )  # fmt: skip
         end = WorkerEnd(
             self._loop,

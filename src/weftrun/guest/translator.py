@@ -80,16 +80,14 @@ class _Translator:
                     return self._bind(message)
                 case Render(tree):
                     return _rendered(tree)
-        except WeftrunError as error:
-            return Refused(_told(str(error)))
         except BaseException as error:  # noqa: BLE001  # the author's code, which may raise anything
-            return Refused(_told(f"{short_name_of(type(error))}: {text_of(error)}"))
+            if isinstance(message, LoadApp):
+                return AppLoaded(failure=_told(authors_traceback(error).rstrip()))
+            text = str(error) if isinstance(error, WeftrunError) else f"{short_name_of(type(error))}: {text_of(error)}"
+            return Refused(_told(text))
 
     def _load(self, bundle: Bundle) -> AppLoaded:
-        try:
-            load_code(bundle)
-        except BaseException as error:  # noqa: BLE001  # the author's module, which may raise anything
-            return AppLoaded(failure=_told(authors_traceback(error).rstrip()))
+        load_code(bundle)
         module = sys.modules.get(bundle.module)
         self._functions = functions_of(module) if module is not None else {}
         return AppLoaded(tuple(_described(name, function) for name, function in self._functions.items()))

@@ -20,6 +20,7 @@ from weftrun.model.messages import Answer, Asking
 from weftrun.model.outcomes import Failure
 from weftrun.model.policy import Bundle
 from weftrun.model.values import Data, Object
+from weftrun.model.warm import UNRULED, Warm
 from weftrun.model.work import AttemptAt, BatchSent, Came, Running, Said, WorkEvent
 
 ENGINE = WorkerId(0)
@@ -42,6 +43,7 @@ class Begin(Struct, frozen=True, gc=False, array_like=True, tag=0):
         store_folder: to which Objects are written, and from which readers read them; empty where they lie in memory.
         serves_at: address of this host at which the engine's other Workers reach this one; empty where they don't.
         secret: what Workers of this engine know, and nobody else.
+        warm: which Sandboxes are kept or made though nothing needs them.
     """
 
     worker: WorkerId
@@ -54,6 +56,7 @@ class Begin(Struct, frozen=True, gc=False, array_like=True, tag=0):
     store_folder: str = ""
     serves_at: str = ""
     secret: bytes = b""
+    warm: Warm = UNRULED
 
 
 class BeginRun(Struct, frozen=True, gc=False, array_like=True, tag=1):

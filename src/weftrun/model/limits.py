@@ -48,6 +48,7 @@ class Limits(Struct, frozen=True, kw_only=True):
         stream_chunks_max, stream_bytes_max: how far a generator may be ahead of the fastest of its readers.
         transactions_max: transactions that one engine has open at once, where they don't exclude one another.
         lease_ttl_s: an engine that gives no sign for so long is taken for dead by the others on its Journal.
+        transfer_hold_s: a Function waits no longer than this for what it has made to leave its host; 0 never.
         wait_in_memory_s: a Run that waits longer than this, and does nothing else, is suspended until its time comes.
         awake_s: engine and Sandboxes look for the next message at most this long before they sleep; 0 never.
     """
@@ -90,6 +91,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     transactions_max: int = 8
     stream_chunks_max: int = 64
     stream_bytes_max: int = 16 * 1024 * 1024
+    transfer_hold_s: float = 5.0
     wait_in_memory_s: float = 5.0
     awake_s: float = 0.000_4
 

@@ -104,11 +104,13 @@ class NearRefused(Struct, frozen=True, array_like=True, tag=1):
         reason: a few words.
         wants_module: the module is not known here: send it and ask again.
         is_busy: it may be admitted later.
+        for_good: it will be refused whenever it comes again, in whatever form.
     """
 
     reason: str
     wants_module: bool = False
     is_busy: bool = False
+    for_good: bool = False
 
 
 class NearFailed(Struct, frozen=True, array_like=True, tag=2):

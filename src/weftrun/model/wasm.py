@@ -51,11 +51,11 @@ class StorageCallMade(Struct, frozen=True, array_like=True):
     took_s: float
     verb: Literal["storage_call", "object_select"] = "storage_call"
 
-    def sentence(self) -> str:
-        """Tell it to people."""
+    def sentence(self, function: str = "") -> str:
+        """Tell it to people: of a call of the program, or of a `function` in Python."""
         place = "beside its data" if self.where == "near" else "here"
         return (
-            f"{self.verb}({self.key!r}) ran {place} ({self.reason}): {self.bytes_out:,} bytes sent, "
+            f"{function or self.verb}({self.key!r}) ran {place} ({self.reason}): {self.bytes_out:,} bytes sent, "
             f"{self.bytes_back:,} received, in {self.took_s * 1e3:.1f} ms."
         )
 

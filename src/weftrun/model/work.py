@@ -12,13 +12,17 @@ from weftrun.model.graph import SignalType
 from weftrun.model.ids import RunUid, SandboxId, StepId, WorkerId
 from weftrun.model.messages import Batch, BodyDeliver, BodyDrop, BodyStart, ItemBatch
 from weftrun.model.outcomes import Moved
+from weftrun.model.policy import FunctionSpec
 
 BodyMessage = BodyStart | BodyDeliver | BodyDrop
 
 
-Cold = Literal["first", "busy", "idle", "room", "lost"]
+Cold = Literal["first", "busy", "idle", "room", "lost", "memory", "kept", "ahead"]
 """Why a Sandbox is made: no other one of its code was made before; all others are busy, or are being made; or there is
-none left: the last one was ended after it had been idle for long, ended to make room for other code, or died."""
+none left: the last one was ended after it had been idle for long, ended to make room for other code, died, or was ended
+since Sandboxes that wait held too much memory. Or nothing waits for it: it is to be kept, or calls are expected."""
+WARMED = ("kept", "ahead")
+"""Reasons of those for which nothing waited."""
 
 
 class StartSandbox(Struct, frozen=True, gc=False):
@@ -53,10 +57,15 @@ NOBODY = 0
 
 
 class Tell(Struct, frozen=True, gc=False):
-    """Hand an event to the machine of Run number `run`, or to `NOBODY`."""
+    """Hand an event to the machine of Run number `run`, or to `NOBODY`.
+
+    Attributes:
+        function: whose Attempts have ended, as it is run here; None where the event tells of something else.
+    """
 
     run: int
     event: WorkEvent
+    function: FunctionSpec | None = None
 
 
 class Said(Struct, frozen=True, gc=False, array_like=True):
@@ -154,6 +163,7 @@ class BatchCounts(Struct, frozen=True):
         cold_start_s: how long these took to be made, in seconds, in all.
         cold_whys: how many of them for which reason; see `Cold`.
         clients: what `weftrun.shared` did in them, as far as they told; see `Moved.clients`.
+        warm_starts: how many Sandboxes got their first Batch that were made before anything waited for them.
     """
 
     batches: int = 0
@@ -162,6 +172,7 @@ class BatchCounts(Struct, frozen=True):
     cold_start_s: float = 0.0
     cold_whys: tuple[tuple[str, int], ...] = ()
     clients: tuple[int, ...] = (0, 0, 0, 0, 0)
+    warm_starts: int = 0
 
     def with_sent(self, sent: BatchSent) -> BatchCounts:
         """Return what they are with one more Batch."""
@@ -169,12 +180,16 @@ class BatchCounts(Struct, frozen=True):
         if sent.fresh is None:
             return replace(self, batches=batches, attempts=attempts)
         start_s, why = sent.fresh.get("start_s"), str(sent.fresh.get("cold", "first"))
+        if why in WARMED:
+            return replace(self, batches=batches, attempts=attempts, warm_starts=self.warm_starts + 1)
         cold_s = start_s if isinstance(start_s, float) else 0.0
         whys = dict(self.cold_whys)
         whys[why] = whys.get(why, 0) + 1
         cold_s += self.cold_start_s
         whys_now = tuple(sorted(whys.items()))
-        return BatchCounts(batches, attempts, self.cold_starts + 1, cold_s, whys_now, self.clients)
+        return BatchCounts(
+            batches, attempts, self.cold_starts + 1, cold_s, whys_now, self.clients, self.warm_starts
+        )  # fmt: skip
 
     def with_moved(self, moved: Moved | None) -> BatchCounts:
         """Return what they are with what one more Attempt tells."""

@@ -187,6 +187,9 @@ class JournalReader(ScheduleReader, QueueReader, Protocol):
     def newer(self, uid: RunUid, after: int, limit: int) -> list[Row]:
         """Return the rows of a Run that come after seq `after`, from 1 on, in order, at most so many."""
 
+    def record_bytes(self, uid: RunUid) -> int:
+        """Return how many bytes the records of a Run have, its start aside: cheap to tell, without reading them."""
+
     def emitted(self, run: RunUid) -> list[Emitted]:
         """Return what a Run has emitted, in the order of commits."""
 

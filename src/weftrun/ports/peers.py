@@ -29,3 +29,10 @@ class Peers(Protocol):
 
         What can't be handed over is dropped without a word: the engine sends what is missing (W5).
         """
+
+    def leaves_in_s(self) -> float:
+        """Return how long what was handed over still needs to leave this host, in seconds; 0 where that is not known.
+
+        An estimate, by how fast it has gone so far.
+        """
+        ...

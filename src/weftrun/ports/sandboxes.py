@@ -110,6 +110,9 @@ class Sandboxes(Protocol):
     def progress(self, sandbox: SandboxId) -> Progress:
         """Read the page of a living Sandbox."""
 
+    def held_bytes(self, sandbox: SandboxId) -> int:
+        """Return how much memory would be free if a Sandbox were ended, in bytes; 0 where that can't be told."""
+
     def kill(self, sandbox: SandboxId, *, says_where: bool = False) -> None:
         """End a Sandbox and all it has started, at once; answered by `sandbox_gone`. Idempotent.
 

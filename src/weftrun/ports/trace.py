@@ -8,6 +8,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from weftrun.model.ids import RunUid, StepId
+from weftrun.model.warm import WarmCounts
 
 
 class TraceRow(Struct, frozen=True, array_like=True):
@@ -63,10 +64,11 @@ class WorkerRow(Struct, frozen=True, array_like=True):
     """A Worker of an engine, as that saw it when it looked last.
 
     Attributes:
-        worker: its number, from 1.
+        worker: its number.
         sandboxes_max: how many Functions it runs at once.
         seen_at: when the engine looked, in seconds since the epoch.
         heard_at: when the Worker last gave a sign of life; 0 where it never did, and has told nothing of itself.
+        warm: of the engine's own Worker, which is number 0 and says nothing else: what it tells of its Sandboxes.
         host, pid, sandboxes, memory_bytes, object_bytes: see `model.hosts.WorkerAbout`.
     """
 
@@ -79,6 +81,7 @@ class WorkerRow(Struct, frozen=True, array_like=True):
     sandboxes: int = 0
     memory_bytes: int = 0
     object_bytes: int = 0
+    warm: WarmCounts | None = None
 
 
 class WaitRow(Struct, frozen=True, array_like=True):

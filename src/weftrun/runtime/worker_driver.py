@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -28,11 +28,12 @@ from weftrun.model.messages import (
     StreamAnswer,
     TransactionAnswer,
 )
-from weftrun.model.outcomes import Failure, Reason
+from weftrun.model.outcomes import Failure, Ran, Reason
 from weftrun.model.policy import Bundle, FunctionSpec, Reach
 from weftrun.model.strategy import ADAPTIVE, Strategy
 from weftrun.model.values import Data, Object
 from weftrun.model.visiting import distinct_objects, objects_in
+from weftrun.model.warm import UNRULED, Warm, WarmCounts
 from weftrun.model.work import (
     AttemptAt,
     BatchSent,
@@ -74,6 +75,11 @@ class WorkerDriver:
         first_sandbox: number before that of its first Sandbox, so that numbers are unique within one engine.
         peers: the other Workers of its engine, where it can reach them.
         strategy: by what rule Invocations get their Sandboxes.
+        rules: which Sandboxes are kept or made though nothing needs them.
+
+    Attributes:
+        warm: what there is to tell of Sandboxes that wait for work; replaced as a whole, so that any thread may look.
+        tell_warm: called with that when it has changed, as far as anybody looks.
     """
 
     def __init__(
@@ -87,10 +93,13 @@ class WorkerDriver:
         first_sandbox: int = 0,
         peers: Peers | None = None,
         strategy: Strategy = ADAPTIVE,
+        rules: Warm = UNRULED,
     ) -> None:
         self._loop = loop
         self._sandboxes = sandboxes
-        self._machine = WorkerMachine(limits, sandboxes_max, first_sandbox, strategy)
+        self._machine = WorkerMachine(limits, sandboxes_max, first_sandbox, strategy, rules)
+        self.warm = self._machine.warm_counts
+        self.tell_warm: Callable[[WarmCounts], None] = lambda _: None
         self._profiles = Profiles()
         self._objects = objects
         self._armed = ArmedMachine()
@@ -219,24 +228,33 @@ class WorkerDriver:
             for oid in held.pop(reader, ()):  # type: ignore[union-attr]
                 self._objects.release(oid)
 
-    def _tell_and_start(self, run: int, event: AttemptsEnded) -> None:
+    def _tell_and_start(self, run: int, event: AttemptsEnded, function: FunctionSpec | None) -> None:
         """Hand on and tell what became of Attempts; then start what has only waited for that."""
         for ended in event.ended:
-            if ended.value is not None and not ended.undoes:
-                self._hand_on(run, ended.step, ended.value)
+            if ended.value is not None and not ended.undoes and self._hand_on(run, ended.step, ended.value):
+                self._press(function, ended.ran)
         started = self._armed.ended(run, event)
         self._events.told(run, event)
         self._let_go(run, [ended.step for ended in event.ended])
         self._start(run, started)
         self._place_soon()
 
-    def _hand_on(self, run: int, step: int, value: Data) -> None:
-        """Keep a value for those that wait for it here, and hand it to the Workers of others."""
+    def _hand_on(self, run: int, step: int, value: Data) -> bool:
+        """Keep a value for who waits for it here, and hand it to others; say whether bytes leave for them."""
+        objects = objects_in(value)
         for reader in self._armed.readers_of(run, step):
-            self._hold(run, reader, objects_in(value))
-        for worker in self._armed.fed_with(run, step):
-            if self._peers is not None:
-                self._peers.give(worker, run, step, value)
+            self._hold(run, reader, objects)
+        others = self._armed.fed_with(run, step) if self._peers is not None else ()
+        for worker in others:
+            assert self._peers is not None
+            self._peers.give(worker, run, step, value)
+        return bool(objects and others)
+
+    def _press(self, function: FunctionSpec | None, ran: Ran) -> None:
+        """A body has made what other Workers wait for: its Function may be ahead of what this host can send."""
+        leaves_in_s = self._peers.leaves_in_s() if self._peers is not None else 0.0
+        if function is not None and leaves_in_s:
+            self._machine.pressed(self._loop.now(), function, ran.left_at - ran.entered_at, leaves_in_s)
 
     def _handed(self, source: WorkerId, run: int, step: int, value: Data) -> None:
         """Another Worker has handed over a value, perhaps before the engine told of its Run here."""
@@ -299,6 +317,7 @@ class WorkerDriver:
     def drain(self) -> None:
         """Start nothing more."""
         self._drains = True
+        self._machine.let_cool()
         self._place()
 
     def stop(self) -> None:
@@ -327,6 +346,13 @@ class WorkerDriver:
         else:
             self._prepared = None
             self._sandboxes.withdraw(no)
+
+    def keep_warm(self, bundle: Bundle, function: FunctionSpec, count: int) -> None:
+        """Let so many Sandboxes be there for a Function though nothing waits for them; 0 for as many as it takes."""
+        if not self._stopped and not self._drains:
+            number = self._profiles.number(bundle, function)
+            self._machine.keep_warm(self._loop.now(), number, function, count)
+            self._pump()
 
     # ------------------------------------------------------------------ Functions with a limit (port LimitedWorker)
 
@@ -373,8 +399,8 @@ class WorkerDriver:
         while self._machine.state.commands:
             for command in self._machine.take_commands():
                 match command:
-                    case Tell(run, AttemptsEnded() as event) if run in self._armed.runs:
-                        self._tell_and_start(run, event)
+                    case Tell(run, AttemptsEnded() as event, function) if run in self._armed.runs:
+                        self._tell_and_start(run, event, function)
                     case Tell():
                         self._events.told(command.run, command.event)
                     case Send():
@@ -418,8 +444,16 @@ class WorkerDriver:
         read = {id: self._sandboxes.progress(id) for id in self._machine.watched_sandboxes()}
         pages = {id: _running(progress) for id, progress in read.items()}
         slots = {id: progress.slots for id, progress in read.items() if progress.slots}
+        self._machine.measured({id: self._sandboxes.held_bytes(id) for id in self._machine.unmeasured()})
         self._machine.tick(now, pages, {id: progress.starved_s for id, progress in read.items()}, slots)
         self._place()
+        self._note_warm()
+
+    def _note_warm(self) -> None:
+        counts = self._machine.warm_counts
+        if counts != self.warm:
+            self.warm = counts
+            self.tell_warm(counts)
 
     # ------------------------------------------------------------------ port SandboxEvents
 
@@ -441,7 +475,7 @@ class WorkerDriver:
         }
         if not self._may_enter():
             self._machine.bar()
-        self._machine.ready(self._loop.now(), sandbox)
+        self._machine.ready(self._loop.now(), sandbox, start_s)
         self._place()
 
     def sandbox_spoke(self, sandbox: SandboxId, messages: list[FromSandbox]) -> None:
@@ -491,6 +525,7 @@ class WorkerDriver:
         self._machine.gone(now, sandbox, why, running, text, progress.where, slots)
         self._pump()  # first, for a Run that fails by this must have nothing placed any more
         self._place()
+        self._note_warm()
 
     def _with_text(self, sandbox: SandboxId, messages: list[FromSandbox], text: str) -> list[FromSandbox]:
         """Return the messages with what came over descriptors 1 and 2, as printed by the first that ended."""

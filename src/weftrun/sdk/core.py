@@ -76,6 +76,9 @@ class Core(Protocol):
     def expect(self, function: FunctionSpec, expected: Mapping[str, Expected]) -> None:
         """Take what the Steps of a Workflow are expected to need, by label, before a Run of it is started."""
 
+    def keep_warm(self, function: FunctionSpec, bundle: Bundle, count: int) -> None:
+        """Let so many Sandboxes be there for a Function, or for the body of a Workflow, though nothing waits."""
+
     @property
     def journal(self) -> str:
         """URL of its Journal for people: absolute, and without a password."""

@@ -33,7 +33,7 @@ from weftrun.sdk.home import MAIN, Home, home_of, notebook
 from weftrun.sdk.local import call_here, run_here
 from weftrun.sdk.origin import NOWHERE, Origin
 from weftrun.sdk.place import here, nothing_runs
-from weftrun.sdk.policy import CallPolicy, Policy, called, decorated, place_of
+from weftrun.sdk.policy import CallPolicy, FunctionPolicy, Policy, called, decorated, place_of
 from weftrun.sdk.recorder import check_column
 from weftrun.sdk.ref import Mapped, Ref
 from weftrun.sdk.registry import check_in_force, keep, known, missing, register, resolve
@@ -413,15 +413,16 @@ def _is_static(callable: Any) -> bool:
 
 
 @overload
-def function(callable: Callable[P, R], /, **policy: Unpack[Policy]) -> Function[P, R]: ...
+def function(callable: Callable[P, R], /, **policy: Unpack[FunctionPolicy]) -> Function[P, R]: ...
 @overload
-def function(*, batch: Literal[True], **policy: Unpack[Policy]) -> _OfLists: ...
+def function(*, batch: Literal[True], **policy: Unpack[FunctionPolicy]) -> _OfLists: ...
 @overload
-def function(**policy: Unpack[Policy]) -> Callable[[Callable[P, R]], Function[P, R]]: ...
+def function(**policy: Unpack[FunctionPolicy]) -> Callable[[Callable[P, R]], Function[P, R]]: ...
 def function(callable: Any = None, /, **policy: Any) -> Any:
     """Make a Function of a callable: what it does runs in a warm, isolated process, once for each Step.
 
-    Use it bare, with a policy (see `Policy`), or on somebody else's callable: `function(requests.get, name="get")`.
+    Use it bare, with a policy (see `FunctionPolicy`), or on somebody else's callable:
+    `function(requests.get, name="get")`.
     With `batch=True` the callable takes a list for each of its parameters, with one entry for each of the calls that
     are handed over together, and returns a list of the same length; an exception in it fails that call alone. Callers
     call it with single values.
@@ -430,8 +431,15 @@ def function(callable: Any = None, /, **policy: Any) -> Any:
         PolicyError: a policy is misspelt or can't hold, or the callable has no name to find it by.
     """
     if callable is None:
-        return lambda wrapped: _decorate(wrapped, policy, _caller("function", wrapped), workflow=False)
-    return _decorate(callable, policy, _caller("function", callable), workflow=False)
+        return lambda wrapped: _function(wrapped, policy, _caller("function", wrapped))
+    return _function(callable, policy, _caller("function", callable))
+
+
+def _function(callable: Any, policy: dict[str, Any], made_by: FrameType) -> Any:
+    if "near" in policy:
+        where = place_of(callable)
+        callable, policy = importlib.import_module("weftrun.sdk.near").beside(callable, policy, where)  # late: few
+    return _decorate(callable, policy, made_by, workflow=False)
 
 
 @overload

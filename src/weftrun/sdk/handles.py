@@ -330,6 +330,24 @@ class Engine:
         run._is_started = True  # one that is only looked up, or retried, is not compared with this program
         return run
 
+    def keep_warm(self, fn: Function[..., Any], count: int = 1) -> None:
+        """Let Sandboxes be there for a Function before anything calls it, and however long nothing does.
+
+        They are made now, and made again when they have ended, within `sandboxes` and `warm` of
+        `weftrun.open`. Functions of one file with the same `network`, `protect` and `runtime` share them: the
+        largest number counts. For a Workflow they are for its body; name the Functions that it calls, too.
+
+        Args:
+            count: how many; 0 ends it.
+
+        Raises:
+            UsageError: it is no Function, or `count` is no whole number from 0 to 1,000.
+            Unsupported: the engine has a `cluster`.
+        """
+        if not isinstance(fn, Function):
+            raise UsageError(f"{fn!r} is not a Function: decorate it with @weftrun.function or @weftrun.workflow.")
+        self._core.keep_warm(fn.spec, bundle_of(fn), count)
+
     def get(self, id: str) -> Run[Any]:
         """Return the Run with this id.
 

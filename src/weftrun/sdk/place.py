@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from weftrun.model.policy import FunctionSpec
     from weftrun.sdk.callee import Callee
     from weftrun.sdk.codec import Encoded
+    from weftrun.sdk.near_key import NearKey
     from weftrun.sdk.outputs import Outputs
     from weftrun.sdk.ref import Ref
 
@@ -75,7 +76,9 @@ class Current:
         attempt: number of the Attempt, from 1.
     """
 
-    __slots__ = ("_bounds", "_emits", "_notes", "_open", "_outputs", "_step", "attempt", "run_id", "run_uid", "trace")
+    __slots__ = (
+        "_bounds", "_emits", "_near", "_notes", "_open", "_outputs", "_step", "attempt", "run_id", "run_uid", "trace",
+    )  # fmt: skip
 
     def __init__(
         self, run_id: RunId, run_uid: RunUid, step_id: StepId, attempt: int, open: Opener = NOT_SAID,
@@ -85,6 +88,7 @@ class Current:
         self._outputs = outputs
         self._emits: Emits | None = None
         self._notes: list[str] = []
+        self._near: NearKey | None = None
         self.run_id = run_id
         self.run_uid = run_uid
         self.trace = ""
@@ -124,6 +128,27 @@ class Current:
         schedules = importlib.import_module("weftrun.model.schedules")  # late: few Runs are of a schedule
         found: datetime | None = schedules.due_of(self.run_id)
         return found
+
+    @property
+    def near(self) -> NearKey:
+        """The key that the Function is near, of its `near=`: to be read, and written once.
+
+        Raises:
+            UsageError: it is near none.
+        """
+        if self._near is None:
+            raise UsageError(f"current().near in {self.step_id}: it is near no key. Say which: @function(near=...).")
+        return self._near
+
+    def is_near(self, key: NearKey | None) -> NearKey | None:
+        """Say which key it is near from now on; return which one it was near before. Called by `sdk.near`."""
+        before, self._near = self._near, key
+        return before
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What `note` was told so far."""
+        return tuple(self._notes)
 
     @property
     def log(self) -> Log:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
@@ -15,6 +16,7 @@ from weftrun.model.policy import IMAGE, Checkpoint, Effects, FunctionSpec, Kind,
 from weftrun.sdk.retrying import Retry
 
 if TYPE_CHECKING:
+    from weftrun.model.beside import NearTo
     from weftrun.sdk.batching import Concurrency
     from weftrun.sdk.callee import Callee
     from weftrun.sdk.queues import Queue
@@ -89,6 +91,17 @@ class Policy(_Shared, total=False):
     compensate: Callee
 
 
+class FunctionPolicy(Policy, total=False):
+    """Keywords of `@function`.
+
+    Keys:
+        near: the key that it reads, `WHERE/BUCKET/KEY` or `near(...)`: it runs beside that where that is quicker, and
+            reads it by `current().near`. What is not said: `retries` that try again what a storage role was away for.
+    """
+
+    near: str | os.PathLike[str] | NearTo
+
+
 class CallPolicy(_Shared, total=False):
     """Keywords of `.options(...)`: a Function's policy, and what belongs to one call.
 
@@ -116,7 +129,7 @@ class CallPolicy(_Shared, total=False):
 
 _SHARED = frozenset(_Shared.__annotations__)
 _OF_A_BODY = frozenset({"body_timeout_s"})
-_OF_A_FUNCTION = (_SHARED | {"rollback", "batch", "outputs", "limit"}) - _OF_A_BODY
+_OF_A_FUNCTION = (_SHARED | {"rollback", "batch", "outputs", "limit", "near"}) - _OF_A_BODY
 _OF_SHARING = frozenset({"concurrency", "window", "batch"})
 _CHOICES = {
     "checkpoint": ("auto", "sync", "async", "none"),
@@ -158,6 +171,7 @@ _AT_CALL = {
     "batch": "it says what the code takes: put it on the decorator",
     "outputs": "it says what the code puts: put it on the decorator",
     "limit": "it is counted over all calls of the Function: put it on the decorator",
+    "near": "it says where the code runs: put it on the decorator",
 }
 
 
@@ -189,7 +203,7 @@ def decorated(spec: FunctionSpec, keywords: dict[str, Any], where: str) -> Funct
         spec,
         keywords,
         where,
-        known=_SHARED | {"name", "version", "rollback", "batch", "outputs", "limit"},
+        known=_SHARED | {"name", "version", "rollback", "batch", "outputs", "limit", "near"},
         elsewhere=_AT_DECORATION,
     )
     return replace(spec, label=_label(spec.name)) if "name" in keywords else spec

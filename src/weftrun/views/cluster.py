@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from weftrun.model.hosts import SANDBOXES_EACH
 from weftrun.model.ids import RunId, StepId
+from weftrun.model.warm import WarmCounts
 from weftrun.views.running import RunningView
 
 
@@ -37,6 +38,7 @@ class WorkerView(Struct, frozen=True):
         sandboxes_max: how many Functions it runs at once; None where nobody has told.
         memory_bytes: of its process and all below it; None where nobody has told.
         object_bytes: of values that it keeps; None where nobody has told.
+        warm: what it tells of Sandboxes that wait for work; None where nobody has told.
         heard_at: when it last gave a sign of life, in seconds since the epoch; None where it never did.
     """
 
@@ -49,6 +51,7 @@ class WorkerView(Struct, frozen=True):
     object_bytes: int | None
     heard_at: float | None
     running: list[RunsThere] = []
+    warm: WarmCounts | None = None
 
 
 class EngineView(Struct, frozen=True):

@@ -412,6 +412,9 @@ _COLD = {
     "idle": "; there was none left, for the last one was ended after it had been idle for long",
     "room": "; there was none left, for the last one was ended to make room for other code",
     "lost": "; there was none left, for the last one had ended with what it ran",
+    "memory": "; there was none left, for the last one was ended since those that wait held too much memory",
+    "kept": "; it was there before anything waited for it, as was asked for",
+    "ahead": "; it was there before anything waited for it, since calls were expected",
 }
 """Why a Sandbox was made; see `model.work.Cold`."""
 

@@ -18,11 +18,12 @@ import rados
 
 from weftrun.adapters.buckets.names import name_of
 from weftrun.adapters.buckets.remote import RemoteBuckets
+from weftrun.model.beside import PythonAnswer, PythonCall
 from weftrun.model.errors import UsageError
 from weftrun.model.near import NearCall, NearRefused
 from weftrun.model.selecting import Selection, selected
 from weftrun.ports.buckets import ABSENT, BucketsUnreachable, KeyChanged, Selected, Stat
-from weftrun.ports.near import MeasuredAnswer
+from weftrun.ports.near import Measured, MeasuredAnswer
 
 _SCHEME: Final = "ceph://"
 _ONCE: Final = "weftrun-once"
@@ -136,9 +137,18 @@ class CephBuckets:
         """Let a call run in the storage role beside the primary OSD of its key."""
         beside = self._beside(call.bucket, call.key)
         if beside is None:
-            why = f"the key {call.key!r} is not there, or no storage role is beside its OSD"
-            return MeasuredAnswer(NearRefused(why), 0, 0)
+            return Measured(_nobody_beside(call.key), 0, 0)
         told = beside.run(call, module, timeout_s)
+        self.bytes_out += told.bytes_out
+        self.bytes_back += told.bytes_back
+        return told
+
+    def run_python(self, call: PythonCall, code: bytes, timeout_s: float) -> Measured[PythonAnswer]:
+        """Let a Python Function run in the storage role beside the primary OSD of its key."""
+        beside = self._beside(call.bucket, call.key)
+        if beside is None:
+            return Measured(_nobody_beside(call.key), 0, 0)
+        told = beside.run_python(call, code, timeout_s)
         self.bytes_out += told.bytes_out
         self.bytes_back += told.bytes_back
         return told
@@ -184,6 +194,10 @@ class CephBuckets:
                 pool.close()
         except rados.Error as error:
             raise BucketsUnreachable(f"The pool {self._url} can't be used: {error}.") from None
+
+
+def _nobody_beside(key: str) -> NearRefused:
+    return NearRefused(f"the key {key!r} is not there, or no storage role is beside its OSD")
 
 
 def _stat(pool: Any, name: str) -> Stat | None:

@@ -8,17 +8,18 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import quote, urlsplit
 
 import msgspec
 
+from weftrun.model.beside import PythonAnswer, PythonCall
 from weftrun.model.errors import UsageError
 from weftrun.model.near import NearCall, NearFailed, NearRefused
 from weftrun.model.selecting import Selection, selected
 from weftrun.ports.buckets import ABSENT, BucketsRefused, BucketsUnreachable, KeyChanged, Selected, Stat
-from weftrun.ports.near import MeasuredAnswer
-from weftrun.wire.near import answer_decoder, encoder
+from weftrun.ports.near import Measured, MeasuredAnswer
+from weftrun.wire.near import answer_decoder, encoder, python_answer_decoder
 
 _TIMEOUT_S: Final = 30.0
 _OK: Final = 300
@@ -29,6 +30,7 @@ _CHANGED: Final = 412
 _BROKEN: Final = 500
 
 Body = bytes | memoryview
+_Answer = TypeVar("_Answer")
 
 
 class RemoteBuckets:
@@ -102,18 +104,29 @@ class RemoteBuckets:
 
     def run(self, call: NearCall, module: Callable[[], bytes], timeout_s: float) -> MeasuredAnswer:
         """Let a call run there; the module is sent where it is not known yet."""
+        path = f"/modules/{call.module}"
+        return self._sent("/near", call, answer_decoder, path, module, timeout_s)
+
+    def run_python(self, call: PythonCall, code: bytes, timeout_s: float) -> Measured[PythonAnswer]:
+        """Let a Python Function run there; its code is sent where it is not known yet."""
+        return self._sent("/near/python", call, python_answer_decoder, f"/python/{call.code}", lambda: code, timeout_s)
+
+    def _sent(
+        self, path: str, call: NearCall | PythonCall, answers: msgspec.msgpack.Decoder[_Answer], module_path: str,
+        module: Callable[[], bytes], timeout_s: float,
+    ) -> Measured[_Answer | NearFailed]:  # fmt: skip
         before = (self.bytes_out, self.bytes_back)
         body = encoder.encode(call)
         sent_module = False
         while True:
-            status, _, told = self._ask("POST", "/near", body, timeout_s=timeout_s)
+            status, _, told = self._ask("POST", path, body, timeout_s=timeout_s)
             if status >= _BAD:
-                answer: NearFailed | NearRefused = NearFailed(_detail(told))
-                return MeasuredAnswer(answer, self.bytes_out - before[0], self.bytes_back - before[1])
-            found = answer_decoder.decode(told)
+                failed = NearFailed(_detail(told))
+                return Measured(failed, self.bytes_out - before[0], self.bytes_back - before[1])
+            found = answers.decode(told)
             if not (isinstance(found, NearRefused) and found.wants_module) or sent_module:
-                return MeasuredAnswer(found, self.bytes_out - before[0], self.bytes_back - before[1], sent_module)
-            self._ask("PUT", f"/modules/{call.module}", module())
+                return Measured(found, self.bytes_out - before[0], self.bytes_back - before[1], sent_module)
+            self._ask("PUT", module_path, module())
             sent_module = True
 
     def _ask(

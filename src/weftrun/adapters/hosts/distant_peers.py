@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from weftrun.adapters.hosts.fetching import Fetchers, HostDoor
 from weftrun.adapters.hosts.greeting import Membership, Purpose, Stranger, call
 from weftrun.adapters.passing.readiness import LoopChannel, ThreadLoop
 from weftrun.model.errors import EngineClosed
 from weftrun.model.hosts import Begin, HandedOver
-from weftrun.model.ids import WorkerId
+from weftrun.model.ids import ObjectId, WorkerId
 from weftrun.model.values import Data, Object
 from weftrun.model.work import Came
 from weftrun.ports.objects import Objects
@@ -86,6 +86,7 @@ class DistantPeers:
             if (link := links.pop(worker, None)) is not None:
                 link.close()
         self._fetchers.part(worker)
+        self._door.outflow.part(worker)
 
     def _called(self, sock: socket.socket, worker: WorkerId) -> None:
         """Another Worker wants to tell of values; in a thread."""
@@ -123,7 +124,17 @@ class DistantPeers:
     def give(self, worker: WorkerId, run: int, step: int, value: Data) -> None:
         """Tell a Worker of a value; it fetches an Object, which this Worker keeps until the engine forgets it."""
         if (link := self._telling.get(worker)) is not None:
+            if isinstance(value, Object):
+                self._door.outflow.promised(worker, value.oid, value.nbytes)
             link.gather(HandedOver(run, step, value))
+
+    def leaves_in_s(self) -> float:
+        """Return how long what other Workers were told of still needs, by the speed that the kernel has measured."""
+        return self._door.outflow.leaves_in_s()
+
+    def forgotten(self, kept: Sequence[ObjectId]) -> None:
+        """Nobody asks for these Objects any more."""
+        self._door.outflow.forgotten(kept)
 
     def fetch(self, worker: WorkerId, kept: Object, done: Fetched) -> None:
         """Fetch an Object from the Worker that keeps it under its number.

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Final
 
 from weftrun.adapters.hosts.greeting import Membership, Purpose, Stranger, answer, call, receive_into, received
+from weftrun.adapters.hosts.outflow import Outflow
 from weftrun.adapters.passing.readiness import ThreadLoop
 from weftrun.model.errors import WeftrunError
 from weftrun.model.hosts import ENGINE
@@ -49,6 +50,9 @@ class HostDoor:
         called: told, in a thread, of a connection for values.
         silence_s: how long a connection may stand still in the middle of an Object.
 
+    Attributes:
+        outflow: what of it leaves for other Workers.
+
     Raises:
         OSError: there is no such address here.
     """
@@ -58,6 +62,7 @@ class HostDoor:
         self._objects = objects
         self._called = called
         self._silence_s = silence_s
+        self.outflow = Outflow()
         self._strangers = threading.BoundedSemaphore(_STRANGERS_MAX)
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
@@ -94,11 +99,15 @@ class HostDoor:
                 sock.close()
                 return
             self._open.add(sock)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), self._leaving(worker, sock):
             self._serve(sock, worker)
         with self._lock:
             self._open.discard(sock)
         sock.close()
+
+    def _leaving(self, worker: WorkerId, sock: socket.socket) -> contextlib.AbstractContextManager[None]:
+        """Count what leaves for another Worker; the engine's copies wait for that."""
+        return self.outflow.connected(worker, sock) if worker != ENGINE else contextlib.nullcontext()
 
     def _serve(self, sock: socket.socket, worker: WorkerId) -> None:
         """Send what is asked for until the other end has gone."""
@@ -115,11 +124,11 @@ class HostDoor:
                 descriptor = self._objects.descriptor(ObjectId(number))
                 nbytes = os.fstat(descriptor).st_size
                 sock.sendall(_ANSWERED.pack(nbytes))
-                self._send(sock, worker, descriptor, nbytes)
+                self._send(sock, worker, ObjectId(number), descriptor, nbytes)
             finally:
                 self._objects.release(ObjectId(number))
 
-    def _send(self, sock: socket.socket, worker: WorkerId, descriptor: int, nbytes: int) -> None:
+    def _send(self, sock: socket.socket, worker: WorkerId, oid: ObjectId, descriptor: int, nbytes: int) -> None:
         """Send an Object in pieces."""
         if worker != ENGINE:
             self._sends(1)
@@ -127,7 +136,10 @@ class HostDoor:
             for start in range(0, nbytes, _PIECE_BYTES):
                 if worker == ENGINE:
                     self._others_rest.wait(_WAIT_S)
-                _send_file(sock, descriptor, start, min(_PIECE_BYTES, nbytes - start))
+                piece = min(_PIECE_BYTES, nbytes - start)
+                _send_file(sock, descriptor, start, piece)
+                if worker != ENGINE:
+                    self.outflow.took(worker, sock, oid, piece)
         finally:
             if worker != ENGINE:
                 self._sends(-1)

@@ -134,6 +134,8 @@ class WorkerEnd:
                 self._arriving.forget(message.objects)
                 for oid in message.kept:
                     self._objects.release(oid)
+                if message.kept and isinstance(self._peers, DistantPeers):
+                    self._peers.forgotten(message.kept)
             case m.SendKept():
                 descriptor = os.dup(self._objects.descriptor(message.number))
                 self._send(m.KeptSent(message.number), [descriptor])

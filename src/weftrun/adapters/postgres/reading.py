@@ -105,6 +105,10 @@ class PostgresReading(Reading):
         later = [(seq, at, epoch, body) for _, seq, at, epoch, body in stored]
         return rows_of(uid, stored[0][0] if stored else "", later, self._where, max(after, 1) + 1)
 
+    def record_bytes(self, uid: RunUid) -> int:
+        """Return how many bytes the records of a Run have, its start aside."""
+        return int(self._rows("record_bytes", {"uid": uid})[0][0])
+
     def blobs_named(self) -> set[str]:
         """Return the SHA-256 of every blob that some record names, so that others can be removed."""
         named: set[str] = set()

@@ -204,6 +204,10 @@ SELECT run.id, record.seq, record.at, record.epoch, record.body
 FROM weftrun.run JOIN weftrun.record ON record.run = run.key
 WHERE run.uid = %(uid)s::uuid AND record.seq > %(after)s ORDER BY record.seq LIMIT %(limit)s;
 
+-- name: record_bytes
+SELECT coalesce(sum(octet_length(record.body)), 0)
+FROM weftrun.run JOIN weftrun.record ON record.run = run.key WHERE run.uid = %(uid)s::uuid;
+
 -- name: post_message
 SELECT weftrun.post(%(run)s::uuid, %(id)s, %(kind)s, %(name)s, %(at)s, %(value)s, %(signals_max)s, %(parked)s);
 

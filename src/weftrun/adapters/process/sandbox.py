@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from weftrun.adapters.passing.adoption import adopted
 from weftrun.adapters.passing.readiness import FdLoop, LoopChannel
 from weftrun.adapters.process.priorities import put_in_front
-from weftrun.adapters.process.whereabouts import authors_line, host_pid, starved_s
+from weftrun.adapters.process.whereabouts import authors_line, host_pid, own_bytes, starved_s
 from weftrun.model.ids import ObjectId, SandboxId
 from weftrun.model.limits import Limits
 from weftrun.model.messages import (
@@ -292,6 +292,10 @@ class SandboxEnd:
     def held(self) -> frozenset[ObjectId]:
         """Return the Objects that it was sent and has not dropped."""
         return frozenset(self._sent)
+
+    def held_bytes(self) -> int:
+        """Return how much memory is its own alone, in bytes; 0 before its process is known."""
+        return own_bytes(self._pid) if self._pid > 0 else 0
 
     # ------------------------------------------------------------------ text and page
 

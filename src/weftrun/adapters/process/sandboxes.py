@@ -157,6 +157,11 @@ class ProcessSandboxes:
         end = self._ends.get(sandbox)
         return end.progress() if end is not None else NO_PROGRESS
 
+    def held_bytes(self, sandbox: SandboxId) -> int:
+        """Return how much memory would be free if a Sandbox were ended, in bytes."""
+        end = self._ends.get(sandbox)
+        return end.held_bytes() if end is not None else 0
+
     def kill(self, sandbox: SandboxId, *, says_where: bool = False) -> None:
         """End a Sandbox and all it has started, at once; answered by `sandbox_gone`. Idempotent.
 

@@ -1,4 +1,4 @@
-"""What the host and a stack say of a Sandbox: how long it waited for a processor, and which line it is at."""
+"""What the host and a stack say of a Sandbox: its wait for a processor, its memory, the line it is at."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sysconfig
 from typing import Final
 
 _FRAME: Final = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+) in (?P<name>.*)$', re.MULTILINE)
+_PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 _OURS: Final = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + os.sep
 _PYTHONS: Final = (sysconfig.get_path("stdlib") + os.sep, "<frozen ")
 _INSTALLED: Final = ("/site-packages/", "/dist-packages/")
@@ -30,6 +31,24 @@ def starved_s(pid: int) -> float:
             return int(file.read().split()[1]) / 1e9
     except (OSError, ValueError, IndexError):
         return 0.0
+
+
+def own_bytes(pid: int) -> int:
+    """Return the memory that a process shares with no other, in bytes; 0 where it is gone.
+
+    Where this process may not see that of another user's, it is what the other may have changed, shared or not.
+    """
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
+            return 1_024 * sum(int(line.split()[1]) for line in file if line.startswith("Private_"))
+    except (OSError, ValueError, IndexError):
+        pass
+    try:
+        with open(f"/proc/{pid}/statm", encoding="ascii") as file:
+            resident, shared = file.read().split()[1:3]
+        return (int(resident) - int(shared)) * _PAGE_BYTES
+    except (OSError, ValueError):
+        return 0
 
 
 def authors_line(stack: str) -> str:

@@ -69,6 +69,10 @@ class SqliteReading(Reading):
         later = [(seq, at, epoch, body) for _, seq, at, epoch, body in stored]
         return rows_of(uid, stored[0][0] if stored else "", later, str(self._path), max(after, 1) + 1)
 
+    def record_bytes(self, uid: RunUid) -> int:
+        """Return how many bytes the records of a Run have, its start aside."""
+        return cast(int, self._rows("record_bytes", (self._stored(uid),))[0][0])
+
     def blobs_named(self) -> set[str]:
         """Return the SHA-256 of every blob that some record names, so that others can be removed."""
         named: set[str] = set()

@@ -186,6 +186,9 @@ SELECT seq, at, epoch, body FROM record WHERE run = ? ORDER BY seq;
 SELECT run.id, record.seq, record.at, record.epoch, record.body FROM run JOIN record ON record.run = run.key
 WHERE run.uid = ? AND record.seq > ? ORDER BY record.seq LIMIT ?;
 
+-- name: record_bytes
+SELECT coalesce(sum(length(record.body)), 0) FROM run JOIN record ON record.run = run.key WHERE run.uid = ?;
+
 -- name: addressee
 -- The Run that a message is for, whether it has ended, and whether it has fewer signals than so many.
 SELECT key, ended_at IS NOT NULL,

@@ -84,6 +84,11 @@ class SqliteTrace:
             self._warn(error)
             return None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a file that is written to or read."""
+        return self._connection is not None
+
     def write(self, rows: Sequence[TraceRow]) -> None:
         """Keep rows."""
         if rows:

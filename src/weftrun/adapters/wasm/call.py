@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import tempfile
@@ -14,6 +13,7 @@ from typing import Final, NamedTuple, Protocol
 
 import wasmtime
 
+from weftrun.adapters.near.key import ChangedMeanwhile, once_of
 from weftrun.adapters.wasm.beginning import begin_with, beginning_of
 from weftrun.adapters.wasm.compiled import Compiled
 from weftrun.adapters.wasm.global_lock import GlobalLock
@@ -411,15 +411,3 @@ class CallContext:
                     self.free.append((at + nbytes, room - nbytes))
                 return at
         return self.instance.grow(nbytes)
-
-
-class ChangedMeanwhile(ConnectionError):
-    """A key was written by somebody else between this call's read and its write; another Attempt may succeed."""
-
-
-def once_of(token: str, data: bytes) -> str:
-    """Return the token of a write: of the Step, of its place among the Step's writes, and of what is written.
-
-    So a write that comes again is not done again, and one with other bytes (of code that was mended, say) is.
-    """
-    return f"{token}#{hashlib.sha256(data).hexdigest()}" if token else ""

@@ -12,8 +12,8 @@ from typing import Final, Literal
 
 from msgspec.structs import replace
 
+from weftrun.adapters.near.costs import costs_of
 from weftrun.adapters.wasm.call import CallContext, KeyView
-from weftrun.adapters.wasm.costs import NearCosts
 from weftrun.model.errors import WasmRefused, WasmTrapped
 from weftrun.model.near import NearCall, NearDone, NearFailed, NearRefused, ViewSaid
 from weftrun.model.wasm import PointedFunction, StorageCallMade
@@ -52,14 +52,6 @@ def storage_call(call: CallContext, key: int, key_bytes: int, function: int, fir
     where: Literal["near", "here"] = "here" if done is None else "near"
     call.moved.append(StorageCallMade(name, where, reason, out - before[0], back - before[1], took))
     return value
-
-
-def costs_of(named: str) -> NearCosts:
-    """Return what this process has learned of the storage role at a URL."""
-    return _costs.setdefault(named, NearCosts()) if named else NearCosts()
-
-
-_costs: Final[dict[str, NearCosts]] = {}
 
 
 def _why_here(call: CallContext) -> str:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import functools
-import os
 from collections.abc import Callable
 from typing import Any
 
 from msgspec.structs import replace
 
-from weftrun.adapters.buckets.files import FileBuckets
-from weftrun.adapters.buckets.remote import RemoteBuckets
-from weftrun.adapters.buckets.stores import buckets_at
-from weftrun.adapters.wasm.call import CallReach, once_of
+from weftrun.adapters.buckets.opened import buckets_of
+from weftrun.adapters.near.key import once_of
+from weftrun.adapters.wasm.call import CallReach
 from weftrun.adapters.wasm.components import call_component
 from weftrun.adapters.wasm.modules import Modules
 from weftrun.adapters.wasm.program import RunningProgram
@@ -20,16 +17,8 @@ from weftrun.adapters.wasm.runner import entry_of, load, run
 from weftrun.adapters.wasm.shared import PythonState
 from weftrun.model.errors import WasmRefused
 from weftrun.model.wasm import KeyVerb, WasmAnswer, WasmCall
-from weftrun.ports.buckets import Buckets, KeyChanged
+from weftrun.ports.buckets import KeyChanged
 from weftrun.ports.near import Offload
-
-
-@functools.lru_cache(maxsize=64)
-def buckets_of(where: str) -> Buckets:
-    """Return the buckets of a folder, of a storage role by its URL, or in a store."""
-    if where.startswith(("http://", "https://")):
-        return RemoteBuckets(where, token=os.environ.get("WEFTRUN_STORAGE_TOKEN", ""))
-    return buckets_at(where) if "://" in where else FileBuckets(where)
 
 
 def call(wanted: WasmCall, input: bytes, effects: str, say: Callable[[bytes], None]) -> WasmAnswer:

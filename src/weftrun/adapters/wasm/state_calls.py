@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from weftrun.adapters.wasm.call import CallContext, ChangedMeanwhile, once_of
+from weftrun.adapters.near.key import ChangedMeanwhile, once_of
+from weftrun.adapters.wasm.call import CallContext
 from weftrun.adapters.wasm.global_lock import acquire
 from weftrun.adapters.wasm.instance import BadAddress
 from weftrun.adapters.wasm.state import APPENDED, STATE, append

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -25,6 +26,7 @@ from weftrun.model.emits import DeliveryStatus
 from weftrun.model.errors import JournalError, JournalMissing
 from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.views.units import count_of, duration, size
+from weftrun.views.warm import warm_text
 
 State = Literal["ok", "warn", "fail"]
 
@@ -60,6 +62,7 @@ def checks(place: Place) -> Iterator[Check]:
     yield _filesystem(place.path or place.folder)
     yield _free_space(place.path or place.folder)
     yield _journal(place)
+    yield from _warm(place)
 
 
 def _python() -> Check:
@@ -238,6 +241,25 @@ def _journal(place: Place) -> Check:
     if parked:
         return Check("Journal", "warn", where, f"{told}, {parked} of them unknown or refused: see `weftrun outbox`{by}")
     return Check("Journal", "ok", where, told + by)
+
+
+def _warm(place: Place) -> Iterator[Check]:
+    """Yield what engines on the Journal tell of Sandboxes that wait for work, and what that means."""
+    if place.is_missing:
+        return
+    try:
+        with contextlib.closing(Reader(place)) as reader:
+            told = reader.warm()
+    except JournalError:
+        return  # told above
+    for pid, counts in told.items():
+        evicted = counts.ended.get("memory", 0)
+        is_tight = evicted > sum(counts.cold.values()) / 2
+        by = "what they hold" if counts.bytes_max is not None else "their number"
+        meaning = f"those that wait are bounded by {by}, and ended when they are idle for long"
+        if is_tight:
+            meaning = "most of them are ended for memory, and made again: raise Warm(bytes_max=), or --warm-bytes"
+        yield Check(f"Sandboxes of engine {pid}", "warn" if is_tight else "ok", warm_text(counts), meaning)
 
 
 def check_import(app: str) -> Check:

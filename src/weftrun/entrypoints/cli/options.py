@@ -50,6 +50,7 @@ class EngineOptions(Struct, frozen=True):
     data: str | None
     trigger: str | None
     placement: str | None
+    pressure: str | None
     sinks: str | None
 
     @property
@@ -61,6 +62,7 @@ class EngineOptions(Struct, frozen=True):
             ("--data", self.data),
             ("--trigger", self.trigger),
             ("--placement", self.placement),
+            ("--pressure", self.pressure),
             ("--sinks", self.sinks),
         )
         return [f"{name} {shlex.quote(value)}" for name, value in told if value is not None]
@@ -77,11 +79,13 @@ class EngineOptions(Struct, frozen=True):
             raise UsageError("--control says who starts Steps on a cluster: give --cluster local:N, too.")
         if self.placement is not None and self.cluster is None:
             raise UsageError("--placement says on which Worker of a cluster a Step runs: give --cluster local:N, too.")
+        if self.pressure is not None and self.cluster is None:
+            raise UsageError("--pressure says what waits for links between hosts: give --cluster ray, too.")
         return assembly.open_engine(  # imported only now
             db, recover=recover, sandboxes=self.sandboxes, cluster=self.cluster and cluster_of(self.cluster),
             control=control,
             data=self.data or "local", trigger=self.trigger or "data", placement=self.placement or "planned",
-            sinks=sinks,
+            pressure=self.pressure or "on", sinks=sinks,
         )  # fmt: skip
 
 
@@ -91,9 +95,9 @@ def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(command)
     def called(
         *args: Any, sandboxes: int | None, cluster: str | None, control: str | None, data: str | None,
-        trigger: str | None, placement: str | None, sinks: str | None, **rest: Any,
+        trigger: str | None, placement: str | None, pressure: str | None, sinks: str | None, **rest: Any,
     ) -> Any:  # fmt: skip
-        chosen = EngineOptions(sandboxes, cluster, control, data, trigger, placement, sinks)
+        chosen = EngineOptions(sandboxes, cluster, control, data, trigger, placement, pressure, sinks)
         return command(*args, engine=chosen, **rest)
 
     options = (
@@ -124,6 +128,11 @@ def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--placement",
             type=click.Choice(("planned", "hash", "faasflow")),
             help="With --cluster: on which Worker a Step runs, where the graph is known before; see weftrun.open.",
+        ),
+        click.option(
+            "--pressure",
+            type=click.Choice(("on", "off")),
+            help="With --cluster: whether a Function that makes values faster than its host sends them waits.",
         ),
         click.option("--sinks", metavar="FILE.py:NAME", help=_SINKS),
     )

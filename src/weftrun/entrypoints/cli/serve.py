@@ -15,6 +15,7 @@ from weftrun.entrypoints.cli.options import journal_options
 from weftrun.entrypoints.cli.output import print_json
 from weftrun.model.errors import Unsupported, UsageError
 from weftrun.model.limits import DEFAULT_LIMITS
+from weftrun.model.warm import Warm
 from weftrun.model.wasm import WasmLimits
 
 _PORT = 8_420
@@ -41,6 +42,18 @@ def _check(apps: tuple[Path, ...], tls_cert: str | None, tls_key: str | None) ->
     "--keep-alive-s", type=click.FloatRange(0.1, 1e6), default=DEFAULT_LIMITS.sandbox_idle_s, show_default=True,
     help="An idle Sandbox is ended after so many seconds; when all are, no app takes memory but for its zygote.",
 )  # fmt: skip
+@click.option(
+    "--keep-warm", type=click.IntRange(0, 1_000), default=0, show_default=True,
+    help="Sandboxes of each app that are there before anything calls it, within --sandboxes or --warm-bytes.",
+)  # fmt: skip
+@click.option(
+    "--warm-bytes", type=click.IntRange(0), metavar="BYTES",
+    help="What Sandboxes that wait may hold together, of all apps; those worth least are ended. With it they don't "
+    "count in --sandboxes. Default: no bound.",
+)  # fmt: skip
+@click.option(
+    "--prewarm", is_flag=True, help="Make Sandboxes shortly before calls that are expected, by the pauses between them."
+)
 @click.option(
     "--runs-at-once",
     type=click.IntRange(1),
@@ -85,6 +98,9 @@ def command(
     port: int | None,
     sandboxes: int | None,
     keep_alive_s: float,
+    keep_warm: int,
+    warm_bytes: int | None,
+    prewarm: bool,
     runs_at_once: int | None,
     strategy: str,
     tokens: bool,
@@ -114,6 +130,8 @@ def command(
         port=default if port is None else port,
         sandboxes=sandboxes,
         keep_alive_s=keep_alive_s,
+        keep_warm=keep_warm,
+        warm=Warm(bytes_max=warm_bytes, ahead=prewarm, is_measured=True),
         asks_for_tokens=tokens,
         runs_at_once=runs_at_once,
         strategy=strategy,

@@ -19,9 +19,11 @@ from weftrun.assembly import Reader
 from weftrun.entrypoints.cli.options import journal_options, reading
 from weftrun.entrypoints.cli.output import clock, print_json
 from weftrun.entrypoints.cli.terminal import one_line
+from weftrun.model.warm import WarmCounts
 from weftrun.ports.journal import RunInfo
 from weftrun.views.running import OwnerView, RunningView, engine_text, last_line
 from weftrun.views.units import count_of, duration
+from weftrun.views.warm import warm_text
 
 _RUNS_MAX = 1_000
 _SHOWN_MAX = 200
@@ -47,6 +49,7 @@ class Top(Struct, frozen=True):
         waiting: how many of these Runs stand still, by what for.
         sandboxes: how many Sandboxes were seen at work.
         undelivered: how many emits of these Runs no sink has yet.
+        warm: by pid, what engines on this host tell of Sandboxes that wait for work.
         are_all: False where there are more open Runs than were looked at.
     """
 
@@ -57,6 +60,7 @@ class Top(Struct, frozen=True):
     sandboxes: int
     undelivered: int
     are_all: bool
+    warm: dict[int, WarmCounts] = {}
 
 
 @click.command("top")
@@ -101,6 +105,7 @@ def look(reader: Reader) -> Top:
         len(at_work),
         sum(sum(by_sink.values()) for by_sink in left.values()),
         are_all,
+        reader.warm(),
     )
 
 
@@ -122,13 +127,14 @@ def _picture(top: Top, journal: str, shown_max: int) -> Group:
     head += f", {count_of(top.sandboxes, 'Sandbox')} at work"
     facts = f"engines: {engines}" + (f"; waiting: {waiting}" if waiting else "")
     facts += f"; {count_of(top.undelivered, 'emit')} not delivered" if top.undelivered else ""
+    warm = [Text(f"Sandboxes of {engine_text(pid)}: {warm_text(counts)}") for pid, counts in top.warm.items()]
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("id", "function", "open for", "engine", "does", "prints"):
         table.add_column(column, no_wrap=True, overflow="ellipsis")
     for run in top.runs[:shown_max]:
         table.add_row(*(Text(one_line(cell)) for cell in _row(run, top.at)))
     left = len(top.runs) - shown_max
-    return Group(Text(head), Text(facts), table, *([Text(f"and {left:,} more")] if left > 0 else []))
+    return Group(Text(head), Text(facts), *warm, table, *([Text(f"and {left:,} more")] if left > 0 else []))
 
 
 def _row(run: RunAtWork, now: float) -> tuple[str, ...]:

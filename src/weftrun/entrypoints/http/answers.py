@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import msgspec
 from litestar import Response
+from litestar.response import Stream
 from msgspec import Struct
 
+from weftrun.entrypoints.http.encoding import as_json
 from weftrun.entrypoints.http.gateway import EndedRun
 from weftrun.entrypoints.http.problems import Refusal
 from weftrun.model.outcomes import Failure, Status
-from weftrun.model.telling import writable
 
 _JSON = "application/json"
 _BYTES = "application/octet-stream"
+_PIECE_BYTES = 1024 * 1024
 
 
 class RunAnswer(Struct, frozen=True, omit_defaults=True):
@@ -42,26 +44,16 @@ def json_answer(value: object, status: int = 200, headers: Mapping[str, str] | N
 
 
 def encoded_answer(told: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Response[Any]:
-    """Return an answer with a value that is JSON already."""
+    """Return an answer with a value that is JSON already; a very large one goes out in pieces, as it is taken."""
+    if len(told) > _PIECE_BYTES:
+        sized = {**(headers or {}), "Content-Length": str(len(told))}
+        return Stream(lambda: _pieces(told), media_type=_JSON, status_code=status, headers=sized)
     return Response(told, media_type=_JSON, status_code=status, headers=dict(headers or {}))
 
 
-def as_json(value: object) -> bytes:
-    """Return a value of ours as JSON; half of a surrogate pair in an author's text is replaced."""
-    try:
-        return msgspec.json.encode(value)
-    except UnicodeEncodeError:
-        return msgspec.json.encode(_writable(msgspec.to_builtins(value)))
-
-
-def _writable(value: Any) -> Any:
-    if isinstance(value, str):
-        return writable(value)
-    if isinstance(value, dict):
-        return {_writable(key): _writable(part) for key, part in value.items()}
-    if isinstance(value, list):
-        return [_writable(part) for part in value]
-    return value
+async def _pieces(told: bytes) -> AsyncIterator[bytes]:
+    for begin in range(0, len(told), _PIECE_BYTES):
+        yield told[begin : begin + _PIECE_BYTES]
 
 
 def failed(id: str, status: Status, failure: Failure | None) -> Refusal:

@@ -115,6 +115,10 @@ class Apps:
         """Serve an app no more; say whether it was."""
         return self._apps.pop((tenant, name), None) is not None
 
+    def count_with(self, bundle: Bundle) -> int:
+        """Return how many apps have this code."""
+        return sum(app.bundle == bundle for app in self._apps.values())
+
     def of(self, tenant: str) -> list[App]:
         """Return the apps of a tenant, by name."""
         return [app for _, app in sorted(self._apps.items()) if app.tenant == tenant]

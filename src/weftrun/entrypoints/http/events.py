@@ -14,8 +14,9 @@ from litestar.params import HeaderParameter
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 
 from weftrun.assembly import Look, Reader
-from weftrun.entrypoints.http.answers import as_json, failed, run_answer
+from weftrun.entrypoints.http.answers import failed, run_answer
 from weftrun.entrypoints.http.callers import Caller
+from weftrun.entrypoints.http.encoding import as_json
 from weftrun.entrypoints.http.gateway import Gateway
 from weftrun.entrypoints.http.given import CallerHere, GatewayHere
 from weftrun.entrypoints.http.problems import Refusal, refusal_of

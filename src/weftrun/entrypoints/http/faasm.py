@@ -21,9 +21,9 @@ from litestar import Response, Router, get, post, put
 from msgspec import json
 from msgspec.structs import replace
 
+from weftrun.adapters.buckets.opened import buckets_of
 from weftrun.adapters.wasm.compiled import MODULE_BYTES_MAX
 from weftrun.adapters.wasm.modules import Modules
-from weftrun.adapters.wasm.sandboxed import buckets_of
 from weftrun.adapters.wasm.state import STATE
 from weftrun.entrypoints.http.gateway import Gateway
 from weftrun.entrypoints.http.invocation import FLUSH, InvokeRequest, invocations

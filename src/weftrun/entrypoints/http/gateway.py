@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from weftrun.adapters.sqlite.gateway import Deployed, GatewayFile
 from weftrun.adapters.system.entropy import SystemEntropy
@@ -30,17 +29,19 @@ from weftrun.entrypoints.http.apps import (
 )
 from weftrun.entrypoints.http.auditing import Auditing
 from weftrun.entrypoints.http.callers import Caller
+from weftrun.entrypoints.http.finding import found
 from weftrun.entrypoints.http.problems import Refusal, not_found
 from weftrun.entrypoints.http.readers import Readers
 from weftrun.model.errors import RunNotFound
 from weftrun.model.ids import RunId, RunUid, StepId
 from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.outcomes import Failure, Status
-from weftrun.model.policy import Bundle
+from weftrun.model.policy import Bundle, FunctionSpec
 from weftrun.model.queues import QueueOptions
 from weftrun.model.translation import Bind, Bound, Described, Render, Rendered
 from weftrun.model.values import Inline, Payload
 from weftrun.model.visiting import change_data
+from weftrun.model.warm import MEASURED, Warm
 from weftrun.ports.journal import RunInfo
 from weftrun.runtime.tickets import Ticket
 from weftrun.views.calls import start_of
@@ -120,7 +121,7 @@ class Gateway:
         self._waiting: set[asyncio.Future[None]] = set()
         self._unkept: OrderedDict[RunId, Ticket] = OrderedDict()
         self._counted: set[Ticket] = set()
-        self.streams = 0
+        self.streams = self.keep_warm = 0
         self.starts = 0
         self.asks_for_tokens = asks_for_tokens
         self.admitting = Admitting(file, runs_at_once)
@@ -141,29 +142,33 @@ class Gateway:
         strategy: str = "adaptive",
         asks_for_tokens: bool = False,
         runs_at_once: int | None = None,
+        warm: Warm = MEASURED,
+        keep_warm: int = 0,
     ) -> Gateway:
         """Open an engine, which takes over what a dead one left (`recover`), and import the apps in these files.
 
         A Sandbox that has had nothing to do for `keep_alive_s` seconds is ended, the last one, too. Beyond
-        `runs_at_once` open Runs that were started here, starts wait, and are let in by fair shares of tenants.
+        `runs_at_once` open Runs that were started here, starts wait, and are let in by fair shares of tenants. Of each
+        app `keep_warm` Sandboxes are there before anything calls it.
 
         Raises:
             JournalError: the Journal can't be used.
             UsageError: a file has no app that can be served.
         """
-        limits = replace(DEFAULT_LIMITS, sandbox_idle_s=keep_alive_s)
         core = await asyncio.to_thread(
-            open_core, place, sandboxes=sandboxes, recover=recover, limits=limits, strategy=strategy
-        )
+            open_core, place, sandboxes=sandboxes, recover=recover, strategy=strategy,
+            warm=Warm(keep_alive_s, warm.bytes_max, warm.ahead, warm.is_measured),
+        )  # fmt: skip
         file = GatewayFile(place.folder / "gateway.db")
         gateway = cls(place, core, file, asks_for_tokens=asks_for_tokens, runs_at_once=runs_at_once)
+        gateway.keep_warm = keep_warm
         try:
             for kept in file.apps():
-                gateway.apps.put(deployed_app(kept))
+                gateway.put_app(deployed_app(kept))
             for source in files:
                 bundle = bundle_of_file(source)
                 app = await loaded(gateway.translators, "", bundle.module, bundle.digest, bundle, str(source))
-                gateway.apps.put(app)
+                gateway.put_app(app)
         except BaseException:
             await gateway.close()
             raise
@@ -209,8 +214,28 @@ class Gateway:
                 if is_new:
                     await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
                 raise
-            self.apps.put(app)
+            self.put_app(app)
         return app
+
+    def put_app(self, app: App) -> None:
+        """Serve an app from now on in this version, and keep Sandboxes of it warm in place of those of the last one."""
+        self._let_cool(app.tenant, app.name)
+        self.apps.put(app)
+        if self.keep_warm:
+            for told in app.functions.values():
+                self.core.keep_warm(told.function, app.bundle, self._kept_of(told.function))
+
+    def _kept_of(self, function: FunctionSpec) -> int:
+        """Return how many Sandboxes are kept for a Function: the bodies of workflows share one."""
+        return 1 if function.kind.is_workflow else self.keep_warm
+
+    def _let_cool(self, tenant: str, name: str) -> None:
+        """Keep no Sandboxes of an app any more, unless another one that is served has the same code."""
+        old = next((app for app in self.apps.of(tenant) if app.name == name), None)
+        if old is None or not self.keep_warm or self.apps.count_with(old.bundle) > 1:
+            return
+        for told in old.functions.values():
+            self.core.keep_warm(told.function, old.bundle, 0)
 
     async def _loaded(self, caller: Caller, name: str, folder: Path, entry: str | None) -> App:
         file = bundles.entry_of(folder, entry)
@@ -227,6 +252,7 @@ class Gateway:
         """
         self.apps.get(caller.tenant, name)
         await asyncio.to_thread(self.file.drop_app, caller.tenant, name)
+        self._let_cool(caller.tenant, name)
         self.apps.remove(caller.tenant, name)
 
     # ------------------------------------------------------------------ starting
@@ -468,17 +494,3 @@ class Gateway:
 def _set(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
-
-
-def found(reader: Reader, caller: Caller, id: str) -> RunInfo:
-    """Return what is known of a caller's Run.
-
-    Raises:
-        Refusal: there is none, or it was deleted.
-    """
-    info = reader.find(caller.stored(id))
-    if info is None:
-        raise not_found(id)
-    if info.deleted:
-        raise Refusal(410, "run-deleted", f"Run {id!r} was deleted; it has {info.status}.", run=id)
-    return info

@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 from weftrun.entrypoints.http.gateway import Gateway
 from weftrun.entrypoints.http.given import CallerHere, GatewayHere
 from weftrun.entrypoints.http.problems import Refusal, problems
+from weftrun.model.warm import WarmCounts
 
 _CLIENTS = ("made", "used", "failed", "evicted", "closed")
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -95,7 +96,7 @@ class _EngineCollector(Collector):
         cold = CounterMetricFamily(
             "weftrun_cold_starts",
             "Sandboxes that were made for what waited, by why: first of its code, all others busy, or the last one "
-            "ended idle, for want of room, or lost.",
+            "ended idle, for want of room, for memory, or lost.",
             labels=("why",),
         )
         for why, count in batches.cold_whys:
@@ -107,6 +108,7 @@ class _EngineCollector(Collector):
         for what, count in zip(_CLIENTS, batches.clients, strict=True):
             clients.add_metric((what,), count)
         yield clients
+        yield from _warm(gateway.core.warm, batches.warm_starts)
         yield CounterMetricFamily(
             "weftrun_cold_start_seconds", "How long these took to be made, in all.", batches.cold_start_s
         )
@@ -119,6 +121,37 @@ class _EngineCollector(Collector):
         yield refused
         yield GaugeMetricFamily("weftrun_streams_open", "Streams of events that are open.", gateway.streams)
         yield GaugeMetricFamily("weftrun_apps", "Apps that are served.", len(gateway.apps))
+
+
+def _warm(counts: WarmCounts | None, warm_starts: int) -> Iterator[Metric]:
+    """Yield what there is to tell of Sandboxes that wait for work."""
+    yield CounterMetricFamily(
+        "weftrun_warm_starts", "Sandboxes that were there before what they got first waited for one.", warm_starts
+    )
+    if counts is None:
+        return
+    boxes = GaugeMetricFamily("weftrun_sandboxes", "Sandboxes, by whether they wait for work.", labels=("state",))
+    boxes.add_metric(("waiting",), counts.waiting)
+    boxes.add_metric(("busy",), counts.busy)
+    yield boxes
+    yield GaugeMetricFamily(
+        "weftrun_warm_bytes", "What would be free if those that wait were ended.", counts.held_bytes
+    )
+    if counts.bytes_max is not None:
+        yield GaugeMetricFamily("weftrun_warm_bytes_max", "What these may hold.", counts.bytes_max)
+    ended = CounterMetricFamily(
+        "weftrun_sandboxes_ended",
+        "Sandboxes that were ended while they waited, by why: idle for long, for memory, to make room.",
+        labels=("why",),
+    )
+    made = CounterMetricFamily(
+        "weftrun_sandboxes_made_ahead", "Sandboxes that were made though nothing waited for them, by why.",
+        labels=("why",),
+    )  # fmt: skip
+    for family, by_why in ((ended, counts.ended), (made, counts.made)):
+        for why, count in by_why.items():
+            family.add_metric((why,), count)
+        yield family
 
 
 @get("/metrics", summary="Tell Prometheus", responses=problems(403), media_type="text/plain")

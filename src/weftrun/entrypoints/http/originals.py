@@ -15,7 +15,8 @@ from msgspec import Meta, Struct
 
 from weftrun.assembly import Reader
 from weftrun.entrypoints.http.answers import json_answer, run_answer
-from weftrun.entrypoints.http.gateway import WantedRun, found
+from weftrun.entrypoints.http.finding import found
+from weftrun.entrypoints.http.gateway import WantedRun
 from weftrun.entrypoints.http.given import CallerHere, GatewayHere
 from weftrun.entrypoints.http.problems import Refusal, not_found, problems
 

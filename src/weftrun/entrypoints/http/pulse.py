@@ -14,10 +14,11 @@ from litestar.response import ServerSentEvent, ServerSentEventMessage
 from msgspec import Struct
 
 from weftrun.assembly import Reader
-from weftrun.entrypoints.http.answers import as_json
 from weftrun.entrypoints.http.callers import Caller
+from weftrun.entrypoints.http.encoding import as_json
 from weftrun.entrypoints.http.events import SILENCE_S, counted
-from weftrun.entrypoints.http.gateway import Gateway, found
+from weftrun.entrypoints.http.finding import found
+from weftrun.entrypoints.http.gateway import Gateway
 from weftrun.entrypoints.http.given import CallerHere, GatewayHere
 from weftrun.entrypoints.http.problems import Refusal, refusal_of
 from weftrun.entrypoints.http.runs import LOOKED, Id
@@ -27,6 +28,9 @@ from weftrun.ports.journal import RunInfo
 from weftrun.views.pulse import StepPulse, step_pulses
 
 _LOOK_S = 0.06
+_BUSY_LOOK_S = 0.12
+"""Of a Run of which very many Steps settle: each look costs the engine, and the page, some of their time."""
+_BUSY_STEPS = 20
 _ENDED_LOOK_S = 1.0
 """Of a Run that has ended, only another life, or that it is deleted, can be new."""
 _ROWS_MAX = 500
@@ -82,7 +86,8 @@ async def _pulses(gateway: Gateway, caller: Caller, run_id: str, after: int) -> 
         elif gateway.loop.time() - silent_since > SILENCE_S:
             silent_since = gateway.loop.time()
             yield ServerSentEventMessage(data=None, comment="nothing new")
-        await gateway.pause(_ENDED_LOOK_S if watch.has_ended else _LOOK_S)
+        is_busy = told is not None and len(told.steps) > _BUSY_STEPS
+        await gateway.pause(_ENDED_LOOK_S if watch.has_ended else _BUSY_LOOK_S if is_busy else _LOOK_S)
 
 
 class _Watching:

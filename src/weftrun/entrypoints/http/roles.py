@@ -28,9 +28,11 @@ class StorageRole:
 
     def __init__(
         self, root: Path, host: str, port: int, *, store: str = "", slots: int | None = None,
-        tokens: Path | None = None,
+        tokens: Path | None = None, python: bool = False,
     ) -> None:  # fmt: skip
         """Start it with its data in `root`, or its values at the URL `store`, so many slots for calls, and tokens.
+
+        With `python` it runs Python Functions, too.
 
         Raises:
             UsageError: the port is taken.
@@ -43,6 +45,7 @@ class StorageRole:
             "--port", str(free.getsockname()[1]), "--store", store, "--until-stdin-ends",
             *(() if slots is None else ("--near-slots", str(slots))),
             *(() if tokens is None else ("--tokens", str(tokens))),
+            *(("--python",) if python else ()),
         ]  # fmt: skip
         free.close()
         self._closing = threading.Event()

@@ -12,12 +12,15 @@ from litestar.params import HeaderParameter, JSONBody, PathParameter, QueryParam
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from weftrun.assembly import Look, Reader
-from weftrun.entrypoints.http.answers import RunAnswer, as_json, json_answer, run_answer, value_answer
+from weftrun.assembly import Reader
+from weftrun.entrypoints.http.answers import RunAnswer, encoded_answer, json_answer, run_answer, value_answer
 from weftrun.entrypoints.http.callers import Caller
-from weftrun.entrypoints.http.gateway import Gateway, WantedRun, found
+from weftrun.entrypoints.http.encoding import as_json
+from weftrun.entrypoints.http.finding import found
+from weftrun.entrypoints.http.gateway import Gateway, WantedRun
 from weftrun.entrypoints.http.given import CallerHere, GatewayHere
 from weftrun.entrypoints.http.listing import RunFilter, listed_runs
+from weftrun.entrypoints.http.looks import SPANS_MAX, GraphShown, LookAsked, What
 from weftrun.entrypoints.http.problems import Refusal, not_found, problems
 from weftrun.model.errors import LimitExceeded, PolicyError, SignalRefused, UsageError
 from weftrun.model.outcomes import Status
@@ -27,19 +30,14 @@ from weftrun.ports.journal import RunInfo
 from weftrun.runtime.tickets import Ticket
 from weftrun.sdk.queues import placed
 from weftrun.sdk.waiting import Json, check_name
-from weftrun.views.following import still
-from weftrun.views.graph import GraphEdge, GraphNode, drawing, graph
-from weftrun.views.page import page as page_of
-from weftrun.views.run import RunShown, run_shown
+from weftrun.views.run import RunShown
 from weftrun.views.step import StepView
-from weftrun.views.steps import StepsFold, steps
-from weftrun.views.story import Sentence, story
-from weftrun.views.timeline import Timeline, timeline
-from weftrun.views.trace import TextView, is_part, texts
+from weftrun.views.story import Sentence
+from weftrun.views.timeline import Timeline
+from weftrun.views.trace import TextView
 
 WAIT_S_MAX = 300.0
 _PAGE_MAX = 1_000
-SPANS_MAX = 20_000
 _CURSOR_DIGITS_MAX = 18
 _AT = "/api/v1/runs/"
 _PAGE_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"}
@@ -143,15 +141,6 @@ class RunPage(Struct, frozen=True):
 
     runs: list[RunListed]
     next: str | None
-
-
-class GraphShown(Struct, frozen=True):
-    """The graph of a Run, as data and as a Mermaid flowchart."""
-
-    id: str
-    mermaid: str
-    nodes: tuple[GraphNode, ...]
-    edges: tuple[GraphEdge, ...]
 
 
 def listed(caller: Caller, info: RunInfo) -> RunListed:
@@ -261,20 +250,7 @@ async def list_runs(
 @get("/{run_id:str}", summary="Show a Run", responses=LOOKED)
 async def get_run(gateway: GatewayHere, caller: CallerHere, run_id: Id) -> Response[RunShown]:
     """Return how a Run stands; values are told by their previews."""
-    seen = await gateway.look(caller, run_id)
-
-    def told(_: Reader) -> RunShown:
-        fold = StepsFold.of(seen.rows, seen.trace, seen.running)
-        return shown(caller, seen, fold, list(fold.views()))
-
-    return json_answer(await gateway.readers.read(told))
-
-
-def shown(caller: Caller, seen: Look, fold: StepsFold, views: list[StepView]) -> RunShown:
-    """Return what there is to tell of a Run that was folded, and of its Steps."""
-    told = run_shown(seen.info, seen.rows, seen.trace, fold, views, seen.running, seen.owner)
-    waiting_for, queue = caller.told(told.waiting_for), caller.shown(told.queue)
-    return replace(told, id=caller.shown(told.id), waiting_for=waiting_for, queue=queue)
+    return encoded_answer(await gateway.readers.look(LookAsked(what="run", run=run_id, caller=caller)))
 
 
 @get("/{run_id:str}/result", summary="Get the value of a Run, and nothing else", responses=RESULT)
@@ -292,22 +268,13 @@ async def list_steps(
     gateway: GatewayHere, caller: CallerHere, run_id: Id, step: StepName = None
 ) -> Response[list[StepView]]:
     """Return the Steps of a Run in the order of its graph; a map is one."""
-    seen = await gateway.look(caller, run_id)
-    views = await gateway.readers.read(lambda _: steps(seen.rows, seen.trace, seen.running))
-    return json_answer([view for view in views if step is None or is_part(view.id, step)])
+    return encoded_answer(await gateway.readers.look(LookAsked(what="steps", run=run_id, caller=caller, step=step)))
 
 
 @get("/{run_id:str}/logs", summary="Show what a Run printed", responses=LOOKED)
 async def logs(gateway: GatewayHere, caller: CallerHere, run_id: Id, step: StepName = None) -> Response[list[TextView]]:
     """Return what the Attempts of a Run printed, in order, also those that run still."""
-    return json_answer(printed_of(await gateway.look(caller, run_id), step))
-
-
-def printed_of(seen: Look, step: str | None) -> list[TextView]:
-    """Return what a Run printed, in order, also what runs still; of one Step, where that is given."""
-    told = texts(seen.trace, step)
-    now = [view for view in still(told, seen.running) if step is None or is_part(view.step, step)]
-    return told + [TextView(view.seen_at, view.step, view.attempt, view.printed) for view in now if view.printed]
+    return encoded_answer(await gateway.readers.look(LookAsked(what="logs", run=run_id, caller=caller, step=step)))
 
 
 @get("/{run_id:str}/story", summary="Tell why each thing in a Run happened", responses=LOOKED)
@@ -315,10 +282,7 @@ async def tell_story(
     gateway: GatewayHere, caller: CallerHere, run_id: Id, step: StepName = None
 ) -> Response[list[Sentence]]:
     """Return what happened in a Run and why, a sentence per fact."""
-    seen = await gateway.look(caller, run_id)
-    return json_answer(
-        await gateway.readers.read(lambda reader: story(seen.rows, seen.trace, step, reader.emitted(seen.info.uid)))
-    )
+    return encoded_answer(await gateway.readers.look(LookAsked(what="story", run=run_id, caller=caller, step=step)))
 
 
 @get("/{run_id:str}/timeline", summary="Show when and where Steps ran", responses=LOOKED)
@@ -333,12 +297,11 @@ async def show_timeline(
     ] = SPANS_MAX,
 ) -> Response[Timeline]:
     """Return when and where Steps ran, as data or as a page."""
-    seen = await gateway.look(caller, run_id)
-    line = await gateway.readers.read(lambda _: timeline(seen.rows, seen.trace, seen.running, spans_max=spans))
+    what: What = "timeline" if format == "json" else "page"
+    told = await gateway.readers.look(LookAsked(what=what, run=run_id, caller=caller, spans=spans))
     if format == "json":
-        return json_answer(replace(line, id=run_id))
-    text = await gateway.readers.read(lambda _: page_of(line))
-    return Response(cast(Any, text.encode()), media_type="text/html; charset=utf-8", headers=_PAGE_HEADERS)
+        return encoded_answer(told)
+    return Response(cast(Any, told), media_type="text/html; charset=utf-8", headers=_PAGE_HEADERS)
 
 
 @get("/{run_id:str}/graph", summary="Draw the graph of a Run", responses=LOOKED)
@@ -351,10 +314,7 @@ async def show_graph(
     ] = 200,
 ) -> Response[GraphShown]:
     """Return the graph of a Run, as data and as a Mermaid flowchart."""
-    seen = await gateway.look(caller, run_id)
-    text = await gateway.readers.read(lambda _: graph(seen.rows, seen.trace, nodes_max=nodes))
-    drawn = await gateway.readers.read(lambda _: drawing(seen.rows, seen.trace, nodes_max=nodes))
-    return json_answer(GraphShown(run_id, text, drawn.nodes, drawn.edges))
+    return encoded_answer(await gateway.readers.look(LookAsked(what="graph", run=run_id, caller=caller, nodes=nodes)))
 
 
 @post("/{run_id:str}/cancel", status_code=202, summary="Ask for a Run to be cancelled", responses=ASKED)

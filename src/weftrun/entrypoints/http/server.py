@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import shlex
 import signal
@@ -22,6 +23,7 @@ from weftrun.entrypoints.http.app import make_app
 from weftrun.entrypoints.http.gateway import Gateway
 from weftrun.model.errors import UsageError, WeftrunError
 from weftrun.model.limits import DEFAULT_LIMITS
+from weftrun.model.warm import MEASURED, Warm
 
 _GRACE_S = 10
 """Requests that are being answered when the server is told to end have so long, in seconds."""
@@ -44,6 +46,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
         asks_for_tokens: whether each caller must have one; a host other than the loopback asks for them always.
         runs_at_once: open Runs that may be started here at once; None for no bound.
         tls: files of a certificate and of its key, in PEM.
+        warm: which Sandboxes are kept or made though nothing needs them; `keep_warm` is how many of each app are.
         strategy: by what rule calls get their Sandboxes; see `weftrun.open`.
         recover: which open Runs this engine goes on with; see `weftrun.open`.
     """
@@ -58,6 +61,8 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     runs_at_once: int | None = None
     tls: tuple[str, str] | None = None
     strategy: str = "adaptive"
+    warm: Warm = MEASURED
+    keep_warm: int = 0
     recover: str = "all"
 
 
@@ -103,6 +108,8 @@ def serve(
             errors.append(error)
             raise
         listening.listen(_CONNECTIONS_MAX)  # whoever is told comes at once, before uvicorn listens
+        gc.collect()
+        gc.freeze()  # what is there now stays: to look through it again and again keeps the loop for 70 ms each time
         announce(_url(listening, "https" if settings.tls else "http"))
         return server.gateway
 
@@ -131,6 +138,8 @@ async def _opened(settings: ServerSettings) -> Gateway:
         keep_alive_s=settings.keep_alive_s,
         recover=settings.recover,
         strategy=settings.strategy,
+        warm=settings.warm,
+        keep_warm=settings.keep_warm,
         asks_for_tokens=asks,
         runs_at_once=settings.runs_at_once,
     )

@@ -4,7 +4,9 @@ GET, HEAD, PUT, DELETE /buckets/BUCKET/KEY      a value; `?offset=&nbytes=` for 
 GET                    /buckets/BUCKET?prefix=  keys, as JSON
 PUT                    /select/BUCKET/KEY       what a selection, in JSON, gives of a value (`ports.buckets.Selected`)
 PUT                    /modules/SHA256          a WebAssembly module
+PUT                    /python/SHA256           code of Python Functions
 POST                   /near                    a call that has come to its data (`model.near`), in MessagePack
+POST                   /near/python             a call of a Python Function (`model.beside`)
 GET                    /ping
 
 Where it has a file of tokens, all but the last wants one that may do it: `Authorization: Bearer TOKEN`.
@@ -29,6 +31,8 @@ from litestar.handlers.base import BaseRouteHandler
 
 from weftrun.adapters.buckets.files import FileBuckets
 from weftrun.adapters.buckets.stores import buckets_at
+from weftrun.adapters.near.admission import NearAdmission
+from weftrun.adapters.near.python_runner import PythonRunner
 from weftrun.adapters.wasm.modules import Modules
 from weftrun.adapters.wasm.storage import NearRunner
 from weftrun.entrypoints.http.listening import run_app
@@ -37,10 +41,11 @@ from weftrun.model.errors import WasmRefused, WeftrunError
 from weftrun.model.near import NearRefused
 from weftrun.model.selecting import Selection
 from weftrun.ports.buckets import ABSENT, Buckets, KeyChanged, Selected, Stat
-from weftrun.wire.near import call_decoder, digest_of, encoder
+from weftrun.wire.near import call_decoder, digest_of, encoder, python_call_decoder
 
 _VALUE_BYTES_MAX = 1 << 30
 _BINARY = "application/octet-stream"
+_NO_PYTHON = "the storage role runs no Python Functions; it is started with --python to do so"
 
 
 class Storage:
@@ -50,24 +55,30 @@ class Storage:
         buckets: the data.
         modules: that calls have come with.
         runner: of calls.
+        python: of calls of Python Functions; None where it takes none.
         tokens: who may do what.
     """
 
     def __init__(
         self, root: Path, *, slots: int | None = None, cpu_max: float | None = None, store: str = "",
-        tokens: Path | None = None,
+        tokens: Path | None = None, python: bool = False,
     ) -> None:  # fmt: skip
-        """Keep all in the folder `root`, or values at the URL `store`; run as many calls at once as there are slots."""
+        """Keep all in the folder `root`, or values at the URL `store`; run as many calls at once as there are slots.
+
+        With `python` it runs Python Functions, too.
+        """
         self.tokens = StorageTokens(tokens)
         self.buckets: Buckets = buckets_at(store) if store else FileBuckets(str(root / "buckets"))
         self.modules = Modules(str(root / "modules"))
-        self.runner = NearRunner(self.modules, self.buckets, slots=slots, cpu_max=cpu_max)
+        admission = NearAdmission(slots, cpu_max=cpu_max)
+        self.runner = NearRunner(self.modules, self.buckets, admission)
+        self.python = PythonRunner(self.buckets, admission) if python else None
 
 
 def make_storage(storage: Storage) -> Litestar:
     """Return the ASGI app of the storage role."""
     return Litestar(
-        [ping, list_keys, look, read, select, write, remove, keep_module, run],
+        [ping, list_keys, look, read, select, write, remove, keep_module, keep_python, run, run_python],
         state=_state(storage),
         guards=[allowed],
         exception_handlers={
@@ -93,7 +104,7 @@ def _of(request: Request[Any, Any, Any]) -> Storage:
 
 _VERBS = {
     "list_keys": "read", "look": "read", "read": "read", "select": "read", "write": "write", "remove": "write",
-    "keep_module": "run",
+    "keep_module": "run", "keep_python": "python",
 }  # fmt: skip
 """What a route does; of a call, that is looked at where its bucket is known."""
 
@@ -217,6 +228,28 @@ async def run(request: Request[Any, Any, Any], body: bytes) -> Response[bytes]:
     return Response(encoder.encode(answer), media_type=_BINARY)
 
 
+@put("/python/{digest:str}", status_code=204)
+async def keep_python(request: Request[Any, Any, Any], digest: str, body: bytes) -> None:
+    """Keep code that calls of Python Functions come with."""
+    runner = _of(request).python
+    if runner is None:
+        raise ValueError(_NO_PYTHON)
+    await run_sync(runner.keep, body, digest)
+
+
+@post("/near/python", status_code=200)
+async def run_python(request: Request[Any, Any, Any], body: bytes) -> Response[bytes]:
+    """Run a Python Function beside its key, in a Sandbox."""
+    call = python_call_decoder.decode(body)
+    _of(request).tokens.check(request.headers, "python", call.bucket)
+    runner = _of(request).python
+    if runner is None:
+        return Response(encoder.encode(NearRefused(_NO_PYTHON, for_good=True)), media_type=_BINARY)
+    asked_by = digest_of(request.headers.get("authorization", "").encode())
+    answer = await run_sync(runner.run, call, asked_by)
+    return Response(encoder.encode(answer), media_type=_BINARY)
+
+
 @click.command()
 @click.option("--root", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder of the data.")
 @click.option("--host", default="127.0.0.1", show_default=True)
@@ -234,6 +267,10 @@ async def run(request: Request[Any, Any, Any], body: bytes) -> Response[bytes]:
     "--tokens", type=click.Path(path_type=Path, dir_okay=False),
     help="File of tokens, by their SHA-256, and what they may do; default: whoever reaches this may do everything.",
 )  # fmt: skip
+@click.option(
+    "--python", is_flag=True,
+    help="Run Python Functions, too, each in a Sandbox that reads code and its key only; default: WebAssembly only.",
+)  # fmt: skip
 @click.option("--until-stdin-ends", is_flag=True, hidden=True)
 def main(
     root: Path,
@@ -243,17 +280,21 @@ def main(
     near_cpu_max: float | None,
     store: str,
     tokens: Path | None,
+    python: bool,
     until_stdin_ends: bool,
 ) -> None:
     """Serve buckets, and run what comes to them, until Ctrl-C or SIGTERM."""
     try:
-        storage = Storage(root, slots=near_slots, cpu_max=near_cpu_max, store=store, tokens=tokens)
+        storage = Storage(root, slots=near_slots, cpu_max=near_cpu_max, store=store, tokens=tokens, python=python)
     except WeftrunError as error:
         raise click.ClickException(str(error)) from None
     app = make_storage(storage)
-    run_app(
-        app, host, port, announce=lambda url: print(url, flush=True), ends_with=sys.stdin if until_stdin_ends else None
-    )
+    ends_with = sys.stdin if until_stdin_ends else None
+    try:
+        run_app(app, host, port, announce=lambda url: print(url, flush=True), ends_with=ends_with)
+    finally:
+        if storage.python is not None:
+            storage.python.close()
 
 
 if __name__ == "__main__":

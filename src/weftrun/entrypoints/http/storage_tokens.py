@@ -3,7 +3,8 @@
     # SHA-256 of the token                                            bucket   what it may do there
     2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae  ndp      read,write,run
 
-`*` stands for all buckets. To run a call beside a key is to do there whatever its code does: read and write.
+`*` stands for all buckets. To run a call beside a key is to do there whatever its code does: read and write. `run` is
+for WebAssembly, `python` for Python Functions.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Final
 from weftrun.model.errors import UsageError
 
 _ANY: Final = "*"
-_VERBS: Final = ("read", "write", "run")
+_VERBS: Final = ("read", "write", "run", "python")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from weftrun.machines.worker.place import start_box
 from weftrun.machines.worker.state import Box, BoxState, Held, Running, WorkerState
 from weftrun.machines.worker.turns import HELD_UP_S, REVOKED_S, delayed, overran, usable
+from weftrun.machines.worker.warm import gave
 from weftrun.model.commands import Deliver, EnterBody
 from weftrun.model.events import BodyLost, BodyMade, BodyReturned
 from weftrun.model.messages import BodyCalled, BodyDeliver, BodyDrop, BodyEnded, BodyStart
@@ -43,6 +44,8 @@ def enter(state: WorkerState, run: int, profile: int, command: EnterBody, now: f
 def _send(state: WorkerState, box: Box, held: Held, now: float) -> None:
     held.box = box
     box.bodies.add(held.number)
+    if state.warm.is_on:
+        gave(state, box, now)
     _turn(state, box, held, now)
     state.commands.append(Send(box.id, held.start))
 

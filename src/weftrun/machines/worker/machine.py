@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from weftrun.machines.worker import bodies, turns
+from weftrun.machines.worker import bodies, pressure, turns, warm
 from weftrun.machines.worker.outcomes import (
     fail_lane,
     give_back,
-    is_free,
     item_outcomes_came,
     outcomes_came,
     put_came,
     steps_in,
 )
-from weftrun.machines.worker.place import free_places, in_places, place, prepare, start_box
+from weftrun.machines.worker.place import free_places, in_places, make_ahead, place, prepare, start_box
 from weftrun.machines.worker.state import (
     Box,
     BoxState,
@@ -35,6 +34,7 @@ from weftrun.model.messages import BodyCalled, BodyEnded, FromSandbox, Invocatio
 from weftrun.model.outcomes import Failure, Reason
 from weftrun.model.policy import FunctionSpec
 from weftrun.model.strategy import ADAPTIVE, Strategy
+from weftrun.model.warm import UNRULED, Warm, WarmCounts
 from weftrun.model.work import InSlot, KillSandbox, WorkerCommand
 
 _STARTS_MAX = 3
@@ -53,9 +53,10 @@ class WorkerMachine:
     """
 
     def __init__(
-        self, limits: Limits, sandboxes_max: int, first_sandbox: int = 0, strategy: Strategy = ADAPTIVE
-    ) -> None:
-        self.state = WorkerState(limits, sandboxes_max, strategy)
+        self, limits: Limits, sandboxes_max: int, first_sandbox: int = 0, strategy: Strategy = ADAPTIVE,
+        rules: Warm = UNRULED,
+    ) -> None:  # fmt: skip
+        self.state = WorkerState(limits, sandboxes_max, strategy, rules)
         self.state.last_box = first_sandbox
 
     def take_commands(self) -> list[WorkerCommand]:
@@ -102,6 +103,7 @@ class WorkerMachine:
                     lane.singles.append((run, invocation))
                 if lane.sliced:
                     state.slices.came(len(command.invocations), now)
+                warm.came(state, profile, now, for_bodies=False)
             case InvokeItems():
                 lane = self._lane(profile, command.function)
                 work = Items(run, command, command.ranges)
@@ -109,7 +111,9 @@ class WorkerMachine:
                     self._window(lane, now)
                 lane.ranges.append(work)
                 lane.ranges_left += work.left
+                warm.came(state, profile, now, for_bodies=False)
             case EnterBody():
+                warm.came(state, profile, now, for_bodies=True)
                 bodies.enter(state, run, profile, command, now)
             case Deliver():
                 bodies.deliver(state, run, command, now)
@@ -128,6 +132,7 @@ class WorkerMachine:
             bodies.place(state, now)
         if state.active:
             place(state, now)
+        warm.evict(state, now)
 
     def prepare(self, now: float, run: int, command: Invoke, profile: int) -> bool:
         """Give a Sandbox what will be asked for when a commit has happened, if one is idle; `over` says what it did."""
@@ -172,9 +177,41 @@ class WorkerMachine:
         """Fail all that waits of a Function: it can't be run here."""
         fail_lane(self.state, self._lane(profile, function), failure, now)
 
+    def pressed(self, now: float, function: FunctionSpec, body_s: float, leaves_in_s: float) -> None:
+        """A body of a Function, as it is run here, has made what other hosts wait for. See `pressure.hold`."""
+        pressure.hold(self.state, function, now, body_s, leaves_in_s)
+
     def bar(self) -> None:
         """No body may be entered until something is placed again: the Lease is over."""
         self.state.barred = True
+
+    # ------------------------------------------------------------------ Sandboxes that wait for work
+
+    def keep_warm(self, now: float, profile: int, function: FunctionSpec, count: int) -> None:
+        """Let so many Sandboxes be there for a Function, or for the body of a Workflow, also where nothing waits."""
+        pool = self.state.warm.pool(profile, for_bodies=function.kind.is_workflow)
+        if count:
+            pool.kept[function.name] = count
+        else:
+            pool.kept.pop(function.name, None)
+        self.state.look_by(now)
+
+    def let_cool(self) -> None:
+        """Make no Sandbox any more that nothing waits for."""
+        self.state.warm.pools.clear()
+
+    def unmeasured(self) -> list[SandboxId]:
+        """Return the Sandboxes that wait and of which it is not known what they hold."""
+        return warm.unmeasured(self.state)
+
+    def measured(self, sizes: Mapping[SandboxId, int]) -> None:
+        """Take what Sandboxes hold, in bytes."""
+        warm.measured(self.state, sizes)
+
+    @property
+    def warm_counts(self) -> WarmCounts:
+        """What there is to tell of Sandboxes that wait."""
+        return warm.counts(self.state)
 
     def _lane(self, profile: int, function: FunctionSpec) -> Lane:
         lane = self._lane_of(profile, function)
@@ -194,8 +231,8 @@ class WorkerMachine:
             lane.opens_at = (now // lane.window_s + 1) * lane.window_s
             self.state.look_by(lane.opens_at)
 
-    def ready(self, now: float, sandbox: SandboxId) -> None:
-        """A Sandbox takes work."""
+    def ready(self, now: float, sandbox: SandboxId, took_s: float = 0.0) -> None:
+        """A Sandbox takes work, `took_s` seconds after it was asked for."""
         box = self.state.boxes.get(sandbox)
         if box is None or box.state is not BoxState.STARTING:
             return  # killed, for it had not started in time
@@ -203,6 +240,8 @@ class WorkerMachine:
         box.idle_since = now
         self.state.look_by(now + self.state.limits.sandbox_idle_s)  # may be sooner than what its start was given
         self.state.failed_starts.pop(box.profile, None)
+        if self.state.warm.is_on:
+            warm.started(self.state, box, took_s)
         if box.for_bodies and not self.state.barred:
             bodies.unpark(self.state, box, now)
 
@@ -250,8 +289,11 @@ class WorkerMachine:
                 f"it did not start within sandbox_start_s={state.limits.sandbox_start_s:g}: "
                 "does the import of its module come to an end?"
             )
+            warm.failed(state, box, now)
             self._start_failed(box, late if box.late else why, now)
             return
+        if state.warm.pools:
+            warm.gone(state, box, now)
         if not box.for_bodies and (box.given or box.state is BoxState.READY):
             state.ended[box.profile] = "lost"
         give_back(state, box, why, Seen(running, text, slots), now)
@@ -370,12 +412,14 @@ class WorkerMachine:
                     self._check_slots(box, (slots or {}).get(box.id, ()), now)
                 else:
                     self._check_running(box, pages[box.id], now)
-            elif is_free(box) and now >= box.idle_since + state.limits.sandbox_idle_s:
-                if not box.for_bodies:
-                    state.ended[box.profile] = "idle"
-                self._kill(box)
+            elif box.is_free and now >= box.idle_since + state.limits.sandbox_idle_s and warm.may_end(state, box, now):
+                warm.end(state, box, "idle")
+        warm.evict(state, now)
+        if state.warm.pools:
+            make_ahead(state, now)
         looks = [_due(state, box, now) for box in state.boxes.values()]
         looks += [lane.opens_at for lane in state.active if lane.opens_at > now]
+        looks += warm.looks(state, now)
         if looks:
             state.look_by(min(looks))
 
@@ -448,8 +492,9 @@ def _due(state: WorkerState, box: Box, now: float) -> float:
     turn_due = turns.due(state, box, now) if box.state is BoxState.READY else None
     if turn_due is not None:
         return turn_due
-    if is_free(box):
-        return box.idle_since + limits.sandbox_idle_s
+    if box.is_free:
+        ends_at = box.idle_since + limits.sandbox_idle_s
+        return ends_at if ends_at > now else now + limits.sandbox_idle_s  # it is to be there all the same
     due = now + limits.sandbox_idle_s
     if box.state is BoxState.READY:
         for given in box.given:

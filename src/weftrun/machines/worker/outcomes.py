@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from weftrun.machines.ranges import count, without
 from weftrun.machines.retry import may_repeat
-from weftrun.machines.worker.state import Box, BoxState, Given, Items, Lane, Seen, WorkerState
+from weftrun.machines.worker.state import Box, Given, Items, Lane, Seen, WorkerState
 from weftrun.model.events import AttemptsEnded, ItemsEnded, OutputPut
 from weftrun.model.ids import StepId, item_step
 from weftrun.model.messages import Invocation, ItemOutcomes, Outcomes, Put
@@ -45,7 +45,7 @@ def outcomes_came(state: WorkerState, box: Box, message: Outcomes, now: float) -
             by_run[entry[0]] = [outcome]
     _learn(given.lane, busy_s, len(message.outcomes))
     for run, outcomes in by_run.items():
-        state.commands.append(Tell(run, AttemptsEnded(now, tuple(outcomes))))
+        state.commands.append(Tell(run, AttemptsEnded(now, tuple(outcomes)), given.lane.function))
     _close(box, given, now)
     return True
 
@@ -252,8 +252,3 @@ def fail_lane(state: WorkerState, lane: Lane, failure: Failure, now: float) -> N
     lane.ranges.clear()
     lane.ranges_left = 0
     state.active.pop(lane, None)
-
-
-def is_free(box: Box) -> bool:
-    """Say whether a Sandbox has nothing to do."""
-    return box.state is BoxState.READY and not box.given and not box.bodies

@@ -11,11 +11,12 @@ from collections import deque
 
 import msgspec
 
+from weftrun.machines.worker import pressure, warm
 from weftrun.machines.worker.state import Box, BoxState, Given, Lane, Names, PreparedAttempt, WorkerState
 from weftrun.machines.worker.strategies import shares_of
 from weftrun.model.ids import SandboxId
 from weftrun.model.messages import Batch, Invocation, ItemBatch
-from weftrun.model.work import Cold, KillSandbox, Send, StartSandbox
+from weftrun.model.work import Cold, Send, StartSandbox
 
 _DEPTH = 2
 """Batches that a Sandbox may have at once: it must not stand still while its next Batch is on the way."""
@@ -31,7 +32,11 @@ def place(state: WorkerState, now: float) -> None:
     lanes = deque(state.active)
     while lanes:
         lane = lanes.popleft()
-        may_go = lane.opens_at <= now and (not lane.is_limited or free_places(state, lane) > 0)
+        may_go = (
+            lane.opens_at <= now
+            and not pressure.is_held(state, lane, now)
+            and (not lane.is_limited or free_places(state, lane) > 0)
+        )
         if may_go and lane.planned and not lane.plan:
             lane.plan.extend(shares_of(lane.waiting, lane.each_s, lane.function.name, state.strategy))
         box = _free_box(state, lane) if may_go else None
@@ -70,10 +75,13 @@ def _free_box(state: WorkerState, lane: Lane) -> Box | None:
     if lane.shares or lane.window_s or lane.alone:
         return _shared_box(state, lane)
     best: Box | None = None
+    is_full = warm.is_full(state)
     for box in state.boxes.values():
         if box.profile != lane.profile or box.for_bodies or box.state is not BoxState.READY:
             continue
         if not box.given:
+            if is_full:
+                continue
             return box
         if best is None and _may_queue(state, lane, box):
             best = box
@@ -89,8 +97,11 @@ def _shared_box(state: WorkerState, lane: Lane) -> Box | None:
     sharing = lane.function.sharing
     joins = lane.shares and not lane.window_s and sharing is not None and sharing.how != "list"
     best: Box | None = None
+    is_full = warm.is_full(state)
     for box in state.boxes.values():
         if box.profile != lane.profile or box.for_bodies or box.state is not BoxState.READY or box.revoked:
+            continue
+        if is_full and not box.given:
             continue
         if box.given and not (joins and box.given[0].lane is lane and open_in(box) < lane.most):
             continue
@@ -127,7 +138,7 @@ def prepare(state: WorkerState, run: int, invocation: Invocation, lane: Lane, no
     Also where the Sandbox would have to be told more than whether it may enter it.
     """
     is_plain = not (lane.shares or lane.window_s or lane.is_limited or lane.alone or lane.planned)
-    if not is_plain or state.active or state.barred or state.withdrawn is not None:
+    if not is_plain or lane.held_until > now or state.active or state.barred or state.withdrawn is not None:
         return False
     box = _free_box(state, lane)
     if box is None or box.given or box.revoked:
@@ -142,6 +153,8 @@ def _give(state: WorkerState, lane: Lane, box: Box, now: float, *, is_prepared: 
     state.last_batch += 1
     given = Given(state.last_batch, lane, now)
     box.given.append(given)
+    if state.warm.is_on:
+        warm.gave(state, box, now)
     if lane.function.timeout_s is not None:
         state.look_by(now + lane.function.timeout_s)
     if lane.singles:
@@ -230,13 +243,14 @@ def _give_items(state: WorkerState, lane: Lane, box: Box, given: Given) -> None:
 def _start_more(state: WorkerState, now: float) -> None:
     """Start Sandboxes for what waits, as far as the bound allows; a free one of another profile makes room."""
     for lane in state.active:
-        if lane.opens_at > now:
+        if lane.opens_at > now or lane.held_until > now:
             continue
         running = [box for box in state.boxes.values() if not box.for_bodies]
         coming = sum(box.profile == lane.profile and box.state is BoxState.STARTING for box in running)
         wanted = int(min(_batches(lane) - coming, state.sandboxes_max, free_places(state, lane)))
-        room = state.sandboxes_max - len(running)
-        if wanted > 0 and room <= 0:
+        is_bounded = state.warm.rules.bytes_max is not None  # then those that wait take nobody's room
+        room = state.sandboxes_max - (warm.at_work(state) if is_bounded else len(running))
+        if wanted > 0 and room <= 0 and not is_bounded:
             room = _make_room(state, lane, running)
         for _ in range(min(wanted, room)):
             start_box(state, lane.profile, now, for_bodies=False)
@@ -257,20 +271,26 @@ def _make_room(state: WorkerState, lane: Lane, running: list[Box]) -> int:
         return 0
     for box in running:
         if box.state is BoxState.READY and not box.given:
-            box.state = BoxState.DOOMED
-            state.ended[box.profile] = "room"
-            state.commands.append(KillSandbox(box.id))
+            warm.end(state, box, "room")
             return 1
     return 0
 
 
-def start_box(state: WorkerState, profile: int, now: float, *, for_bodies: bool) -> Box:
-    """Begin a Sandbox."""
+def start_box(state: WorkerState, profile: int, now: float, *, for_bodies: bool, ahead: Cold | None = None) -> Box:
+    """Begin a Sandbox, for what waits or `ahead` of it, for the reason given."""
     state.last_box += 1
-    alike = any(b.profile == profile and b.for_bodies == for_bodies for b in state.boxes.values())
-    why: Cold = "busy" if alike else state.ended.get(profile, "first")
-    box = Box(SandboxId(state.last_box), profile, for_bodies, now)
+    alike = [b.state for b in state.boxes.values() if b.profile == profile and b.for_bodies == for_bodies]
+    is_alone = all(other is BoxState.DOOMED for other in alike)
+    why: Cold = ahead or (state.ended.get(profile, "busy" if alike else "first") if is_alone else "busy")
+    box = Box(SandboxId(state.last_box), profile, for_bodies, now, is_ahead=ahead is not None)
     state.boxes[box.id] = box
     state.look_by(now + state.limits.sandbox_start_s)
+    (state.warm.made if ahead else state.warm.cold)[why] += 1
     state.commands.append(StartSandbox(box.id, profile, why))
     return box
+
+
+def make_ahead(state: WorkerState, now: float) -> None:
+    """Begin Sandboxes that are to be there though nothing waits for them."""
+    for (profile, for_bodies), why in warm.lacking(state, now):
+        start_box(state, profile, now, for_bodies=for_bodies, ahead=why)

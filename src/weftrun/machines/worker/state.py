@@ -10,6 +10,7 @@ from typing import NamedTuple
 from msgspec import Struct, field
 
 from weftrun.machines.ranges import count, take
+from weftrun.machines.worker.pools import Pools
 from weftrun.machines.worker.strategies import Slices, as_run
 from weftrun.model.commands import InvokeItems
 from weftrun.model.ids import RunId, RunUid, SandboxId, StepId
@@ -18,6 +19,7 @@ from weftrun.model.messages import BodyStart, Invocation
 from weftrun.model.outcomes import Failure
 from weftrun.model.policy import FunctionSpec
 from weftrun.model.strategy import ADAPTIVE, Strategy
+from weftrun.model.warm import UNRULED, Warm
 from weftrun.model.work import Cold, InSlot, TickAt, WorkerCommand
 
 Names = tuple[RunId, RunUid]
@@ -77,14 +79,15 @@ class Lane:
         is_limited: whether its Function has a limit.
         window_s: length of a tick at whose end what waits is given out; 0 for as soon as may be.
         opens_at: when that is; 0 where nothing waits for it.
+        held_until: nothing of it is given out before: what it has made has not left this host (see `pressure`).
         alone: whether each Invocation has a Sandbox for itself.
         planned: whether what waits is divided among Sandboxes ahead; `plan` is how many each of them gets next.
         sliced: whether each Invocation begins with a time slice.
     """
 
     __slots__ = (
-        "alone", "each_s", "function", "idle_ends", "is_limited", "most", "opens_at", "plan", "planned", "profile",
-        "ranges", "ranges_left", "shares", "singles", "sliced", "window_s",
+        "alone", "each_s", "function", "held_until", "idle_ends", "is_limited", "most", "opens_at", "plan", "planned",
+        "profile", "ranges", "ranges_left", "shares", "singles", "sliced", "window_s",
     )  # fmt: skip
 
     def __init__(self, function: FunctionSpec, profile: int, strategy: Strategy = ADAPTIVE) -> None:
@@ -101,7 +104,7 @@ class Lane:
         self.shares = sharing is not None and sharing.how != "serial"
         self.most = sharing.most if sharing is not None else 1
         self.window_s = (sharing.window_s or 0.0) if sharing is not None else 0.0
-        self.opens_at = 0.0
+        self.opens_at = self.held_until = 0.0
         self.alone = strategy.name in ("vanilla", "sfs")
         self.planned = strategy.name == "kraken"
         self.plan: deque[int] = deque()
@@ -185,6 +188,9 @@ class Box(Struct, eq=False):
         overdue: of one that runs several at once, all that it was ended for, as (Batch, index).
         revoked: Attempts that must not run on in it, as (Run, Step, Attempt).
         blamed: what fails because no Sandbox lives long enough to tell of it, as (Batch, index).
+        held_bytes: what ending it would give back, as it was measured since it was used last; None where it was not.
+        used_clock: the clock of greedy-dual when it was used last.
+        is_ahead: whether it was made though nothing waited for it.
     """
 
     id: SandboxId
@@ -204,6 +210,15 @@ class Box(Struct, eq=False):
     revoked: set[tuple[int, int, int]] = set()
     revoked_at: float = 0.0
     blamed: tuple[int, int] | None = None
+    held_bytes: int | None = None
+    used_clock: float = 0.0
+    is_ahead: bool = False
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it has nothing to do."""
+        is_ready = self.state is BoxState.READY
+        return is_ready and not (self.given or self.bodies or self.turns or self.left_at)
 
 
 class Held(Struct, eq=False):
@@ -235,13 +250,17 @@ class WorkerState:
         places: of each Function with a limit, how many of its Attempts may run here at once.
         strategy: by what rule Invocations get their Sandboxes; `slices` is how long SFS lets one run in front of all.
         ended: how the last Sandbox of each profile came to its end.
+        warm: what is known of Sandboxes that wait for work.
     """
 
-    def __init__(self, limits: Limits, sandboxes_max: int, strategy: Strategy = ADAPTIVE) -> None:
+    def __init__(
+        self, limits: Limits, sandboxes_max: int, strategy: Strategy = ADAPTIVE, rules: Warm = UNRULED
+    ) -> None:
         self.limits = limits
         self.strategy = strategy
         self.slices = Slices(strategy.processors)
         self.ended: dict[int, Cold] = {}
+        self.warm = Pools(rules)
         self.sandboxes_max = sandboxes_max
         self.lanes: dict[tuple[int, FunctionSpec], Lane] = {}
         self.active: dict[Lane, None] = {}

@@ -53,6 +53,7 @@ class ReaderContract:
         journal.append([end(1, 3)])
         assert reader.load(uid(1)) == journal.load(uid(1))
         assert [row.seq for row in reader.load(uid(1))] == [1, 2, 3]
+        assert reader.record_bytes(uid(1)) > reader.record_bytes(uid(2)) == 0, "the start is not among them"
         assert reader.runs() == journal.runs()
         assert reader.runs(status="succeeded") == journal.runs(status="succeeded") != []
         assert [info.id for info in reader.runs(limit=1)] == ["run-2"]

@@ -141,6 +141,11 @@ class Between:
         """Let a Worker take something a little later, even if its sender is gone by then."""
         to.loop.after(self._settings.late_s, f"from worker {source} to worker {to.id}", arrive)
 
+    def leaves_in_s(self) -> float:
+        """Return how long what a Worker has handed over still needs, as it reckons: it may be wrong."""
+        least_s, most_s = self._settings.leaves_s
+        return self._chance.between(least_s, most_s) if most_s else 0.0
+
 
 class SimPeers:
     """What one Worker says to others (port Peers)."""
@@ -167,6 +172,10 @@ class SimPeers:
                 there.objects.hold(obj.oid)
             source = self._worker.id
             self._between.carry(source, there, lambda: there.peers.take(source, run, step, value))
+
+    def leaves_in_s(self) -> float:
+        """Return what this Worker reckons of its link."""
+        return self._between.leaves_in_s()
 
 
 class SimWorker:

@@ -27,6 +27,7 @@ def with_joins(settings: Settings, chance: Chance) -> Settings:
         placement=chance.one_of(("hash", "hash", "planned", "faasflow")),
         # What one Worker reports is often overtaken by what that has set off at another.
         reports_s=chance.one_of(((0.0, 0.0), (0.0, 0.1), (0.0, 0.1))),
+        leaves_s=chance.one_of(((0.0, 0.0), (0.0, 0.0), (0.0, 0.5), (0.0, 60.0))),
     )
     return replace(settings, workers=workers)
 

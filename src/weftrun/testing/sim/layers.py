@@ -262,7 +262,7 @@ class FaultySandboxes:
         self._process = process
         self.listen, self.close = inner.listen, inner.close
         self.fence, self.withdraw = inner.fence, inner.withdraw
-        self.progress, self.held = inner.progress, inner.held
+        self.progress, self.held, self.held_bytes = inner.progress, inner.held, inner.held_bytes
 
     def create(self, sandbox: SandboxId, profile: Profile) -> None:
         """Begin to make a Sandbox, with what is planned for this call."""

@@ -174,7 +174,9 @@ class Process:
         """Return what executes for this engine: the Worker in its process, or a group of several."""
         settings = self._ground.settings
         sandboxes = FaultySandboxes(self.sandboxes, self._ground.faults, self)
-        worker = WorkerDriver(self.loop, sandboxes, self.objects, settings.limits, settings.sandboxes_max)
+        worker = WorkerDriver(
+            self.loop, sandboxes, self.objects, settings.limits, settings.sandboxes_max, rules=settings.warm
+        )
         if not settings.workers.count:
             self._own = worker
             return worker

@@ -115,6 +115,10 @@ class ScriptedSandboxes:
         box = self._boxes.get(sandbox)
         return box.guest.page if box is not None else _NOWHERE
 
+    def held_bytes(self, sandbox: SandboxId) -> int:
+        """Return a size that differs from Sandbox to Sandbox."""
+        return (1 + sandbox % 3) << 20
+
     def kill(self, sandbox: SandboxId, *, says_where: bool = False) -> None:  # noqa: ARG002  # nobody asks scripts
         """End a Sandbox a little later: what it says until then is still told."""
         self._beside.after(

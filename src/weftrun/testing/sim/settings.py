@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from weftrun.model.limits import Limits
 from weftrun.model.placement import Placement
+from weftrun.model.warm import UNRULED, Warm
 from weftrun.testing.sim.loop import Delays
 from weftrun.testing.sim.outside import Pace
 
@@ -44,6 +45,7 @@ class WorkerSettings:
         meets: whether they hand one another values.
         loses: how likely what one hands to another is lost; `late_s` is how long it takes else, in seconds.
         deaf: how likely nothing ever arrives from one at another, for each pair and direction.
+        leaves_s: how long what one hands to others still needs to leave its host, as it reckons, in seconds.
     """
 
     count: int = 0
@@ -58,6 +60,7 @@ class WorkerSettings:
     loses: float = 0.0
     late_s: Delays = (0.0, 0.0)
     deaf: float = 0.0
+    leaves_s: Delays = (0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,7 @@ class Settings:
         unfit_s: from when until when engines are opened with code that does not fit, in seconds of virtual time; then
             those that have it are killed. `unfit_share` says how often, and `unfit_serve` whether they go on with Runs
             that were begun with other code at all.
+        warm: which Sandboxes are kept or made though nothing needs them.
         clock_skews: how far the clocks on the walls of engines are off, in seconds: each that is opened has one of
             these. Where there are none, nobody looks after schedules.
     """
@@ -108,3 +112,4 @@ class Settings:
     unfit_share: float = 0.7
     unfit_serve: bool = True
     clock_skews: tuple[float, ...] = ()
+    warm: Warm = UNRULED

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from weftrun.adapters.wasm.costs import NearCosts, Way
+from weftrun.adapters.near.costs import NearCosts, Way
 
 FUNCTION = ("digest", 3)
 MS = 1e-3

@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.wasm import modules
 from tests.wasm.test_near import Rig
 
-from weftrun.adapters.wasm.processors import ProcessorGate, ProcessorTicks, of_host
+from weftrun.adapters.near.processors import ProcessorGate, ProcessorTicks, of_host
 
 
 class Counted:
@@ -56,7 +56,7 @@ def test_a_host_tells_what_it_has_counted() -> None:
 
 def test_a_call_is_refused_while_processors_are_busy(tmp_path: Path) -> None:
     rig, counted = Rig(tmp_path, modules.SUM_NEAR), Counted()
-    rig.runner._gate = ProcessorGate(0.5, counted)
+    rig.admission._gate = ProcessorGate(0.5, counted)
     assert rig.call().moved[0].where == "near"
     counted.passes(2.0, 0.9)
     assert rig.call().moved[0].reason == "refused: the processors of the storage role are busy"

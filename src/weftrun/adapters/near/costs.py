@@ -144,3 +144,11 @@ class NearCosts:
             self._sizes.clear()
         self._sizes[key] = read_bytes
         return known
+
+
+def costs_of(named: str) -> NearCosts:
+    """Return what this process has learned of the storage role at a URL."""
+    return _costs.setdefault(named, NearCosts()) if named else NearCosts()
+
+
+_costs: Final[dict[str, NearCosts]] = {}
