@@ -10,6 +10,7 @@ from weftrun.model import commands as c
 from weftrun.model.commands import Append, End, Hurry, LeftOut, Release, WakeAt, WorkCommand
 from weftrun.model.errors import InternalError, WeftrunError
 from weftrun.model.events import AttemptsEnded, CodeUnfit, Committed, OutputPut, RunEvent, TimeCame
+from weftrun.model.hosts import Word
 from weftrun.model.ids import ObjectId, RunUid, SandboxId
 from weftrun.model.limits import Limits
 from weftrun.model.messages import Asking, OfStream, PutDurably, StreamAnswer
@@ -331,8 +332,9 @@ class RunDriver:
         if run is not None:
             self.trace.printed(run, said)
 
-    def batch_sent(self, sent: BatchSent) -> None:
-        """A Batch went to a Sandbox."""
+    def batch_sent(self, sent: BatchSent, go: Callable[[], None]) -> None:
+        """A Batch goes to a Sandbox."""
+        go()
         self.batches = self.batches.with_sent(sent)
         run = self._by_uid.get(sent.run)
         if run is not None:
@@ -389,7 +391,7 @@ class RunDriver:
         if self._transactions is not None:
             self._transactions.sandbox_ended(sandbox)
 
-    def gone(self, why: str) -> None:
+    def gone(self, why: str, word: Word) -> None:  # noqa: ARG002
         """The Worker is gone; one that is an engine's only one ends with it."""
         raise InternalError(f"The only Worker is gone: {why}")
 
