@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from tests.conftest import assert_closed
@@ -103,6 +104,26 @@ def test_what_can_not_be_forked(engine: weftrun.Engine, folder: str) -> None:
     engine.fork("whole", "size[0]", id="whole-2").result(timeout_s=60)
     with pytest.raises(weftrun.RunConflict, match="belongs to another Run"):
         engine.fork("whole", "large[0]", id="whole-2")
+
+
+def test_what_is_no_text_is_refused_and_the_engine_goes_on(engine: weftrun.Engine, folder: str) -> None:
+    run = engine.start(forked.wired.options(id="texts"), 1, 1, folder)
+    run.result(timeout_s=60)
+    no: Any = 3
+    for ask in (
+        lambda: engine.fork("texts", no),
+        lambda: engine.fork(no, "size[0]"),
+        lambda: engine.fork("texts", "size[0]", id=no),
+        lambda: engine.fork("texts", "size[0]", args=no),
+        lambda: engine.fork("texts", "size[0]", kwargs=no),
+        lambda: engine.retry(no),
+        lambda: run.signal("go", id=no),
+        lambda: engine.list(limit=0),
+        lambda: engine.list(limit=cast(Any, "all")),
+    ):
+        with pytest.raises(weftrun.UsageError, match=r"can't be|takes all arguments"):
+            ask()
+    assert engine.get("texts").status == "succeeded"
 
 
 def test_a_value_that_is_gone(folder: str) -> None:
