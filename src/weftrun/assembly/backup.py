@@ -12,9 +12,9 @@ from pathlib import Path
 from msgspec import Struct
 
 from weftrun.adapters.files.lock import not_alone
-from weftrun.adapters.sqlite.backup import blobs_of, copy_database
+from weftrun.adapters.sqlite.backup import blobs_of, check_journal, copy_database
 from weftrun.assembly.places import Place, place_of
-from weftrun.model.errors import JournalCorrupt, JournalError, JournalFull, UsageError
+from weftrun.model.errors import JournalCorrupt, JournalError, JournalFull, JournalMissing, UsageError
 
 _CHUNK_BYTES = 1024 * 1024
 
@@ -49,19 +49,22 @@ def copy_journal(source: Place, target: Path, told: Callable[[int, int], None]) 
             f"{source.shown} is a Journal in PostgreSQL: copy the database by pg_dump, and then its values, the folder "
             f"{source.folder}."
         )
+    if source.is_missing:
+        raise JournalMissing(f"There is no Journal at {source.path}, so there is nothing to copy.")
     target = target.absolute()
     copy = place_of(f"sqlite:///{target}")
     if target.exists() or copy.folder.exists():
         raise UsageError(f"{target if target.exists() else copy.folder} is there already: name another file.")
     if not target.parent.is_dir():
         raise UsageError(f"There is no folder {target.parent} for {target.name}: make it, or name another file.")
+    check_journal(source.path)  # before anything is made beside it
     passing = target.with_name(f".{target.name}.partial")
     passing.unlink(missing_ok=True)
     try:
         with not_alone(source.folder):
             copy_database(source.path, passing, told)
             values, nbytes, missing = _copy_values(source.folder / "blobs", copy.folder / "blobs", passing)
-        _copy_trace(source.folder / "trace.db", copy.folder / "trace.db")
+        copy_trace(source.folder / "trace.db", copy.folder / "trace.db")
         passing.rename(target)
     except OSError as error:
         raise JournalFull(f"The copy {target} can't be written: {error.strerror}.") from None
@@ -78,7 +81,7 @@ def _copy_values(source: Path, target: Path, journal: Path) -> tuple[int, int, i
     count = total = missing = 0
     for name in blobs_of(journal):
         try:
-            nbytes = _copy_value(source / name, target / name)
+            nbytes = copy_value(source / name, target / name, name)
         except FileNotFoundError:
             missing += 1  # told, not refused: a copy of what is left is worth more than none
             continue
@@ -92,7 +95,8 @@ def _copy_values(source: Path, target: Path, journal: Path) -> tuple[int, int, i
     return count, total, missing
 
 
-def _copy_value(source: Path, target: Path) -> int:
+def copy_value(source: Path, target: Path, name: str) -> int:
+    """Copy the value with this SHA-256; return its bytes, which are durable then."""
     digest = hashlib.sha256()
     nbytes = 0
     with source.open("rb") as reader, target.open("wb") as writer:
@@ -102,12 +106,12 @@ def _copy_value(source: Path, target: Path) -> int:
             nbytes += len(chunk)
         writer.flush()
         os.fsync(writer.fileno())
-    if digest.hexdigest() != source.name:
+    if digest.hexdigest() != name:
         raise JournalCorrupt(f"The value {source} is damaged: take it from another copy.")
     return nbytes
 
 
-def _copy_trace(source: Path, target: Path) -> None:
+def copy_trace(source: Path, target: Path) -> None:
     """Copy what is told for people only, if it is there: nothing rests on it."""
     with contextlib.suppress(OSError, JournalError):
         if source.exists():
