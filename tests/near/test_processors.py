@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from tests.wasm import modules
-from tests.wasm.test_near import Rig
-
 from weftrun.adapters.near.processors import ProcessorGate, ProcessorTicks, of_host
 
 
@@ -52,13 +47,3 @@ def test_a_moment_is_not_judged_and_neither_is_no_time_at_all() -> None:
 def test_a_host_tells_what_it_has_counted() -> None:
     ticks = of_host()
     assert 0 < ticks.busy < ticks.all
-
-
-def test_a_call_is_refused_while_processors_are_busy(tmp_path: Path) -> None:
-    rig, counted = Rig(tmp_path, modules.SUM_NEAR), Counted()
-    rig.admission._gate = ProcessorGate(0.5, counted)
-    assert rig.call().moved[0].where == "near"
-    counted.passes(2.0, 0.9)
-    assert rig.call().moved[0].reason == "refused: the processors of the storage role are busy"
-    counted.passes(2.0, 0.1)
-    assert rig.call().moved[0].where == "near"

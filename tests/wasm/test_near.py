@@ -13,12 +13,14 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 from tests.engine.conftest import until
+from tests.near.test_processors import Counted
 from tests.wasm import modules
 from tests.wasm.conftest import Kept
 
 from weftrun.adapters.buckets.files import FileBuckets
 from weftrun.adapters.buckets.remote import RemoteBuckets
 from weftrun.adapters.near.admission import NearAdmission
+from weftrun.adapters.near.processors import ProcessorGate
 from weftrun.adapters.wasm.call import CallReach
 from weftrun.adapters.wasm.modules import Modules
 from weftrun.adapters.wasm.runner import load, run
@@ -301,3 +303,13 @@ def _is_up(remote: RemoteBuckets) -> bool:
 def _cpu_ticks(pid: int) -> int:
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     return int(fields[11]) + int(fields[12])
+
+
+def test_a_call_is_refused_while_processors_are_busy(tmp_path: Path) -> None:
+    rig, counted = Rig(tmp_path, modules.SUM_NEAR), Counted()
+    rig.admission._gate = ProcessorGate(0.5, counted)
+    assert rig.call().moved[0].where == "near"
+    counted.passes(2.0, 0.9)
+    assert rig.call().moved[0].reason == "refused: the processors of the storage role are busy"
+    counted.passes(2.0, 0.1)
+    assert rig.call().moved[0].where == "near"

@@ -12,7 +12,8 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from operator import itemgetter
+from typing import Any, Final, NamedTuple
 
 import wasmtime
 from wasmtime import _ffi as ffi
@@ -272,24 +273,52 @@ _REPLAYED: Final[tuple[tuple[str, str, Callable[..., int]], ...]] = (
 )
 """Functions of WASI that tell a program which calls others the same whenever it is begun again."""
 
-_Callback = ctypes.CFUNCTYPE(
-    ctypes.c_size_t, ctypes.c_void_p, ctypes.c_void_p, ctypes.POINTER(ctypes.c_int64), ctypes.c_size_t
-)
+_Callback = ctypes.CFUNCTYPE(ctypes.c_size_t, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
 _TYPES: Final = {"i": wasmtime.ValType.i32, "I": wasmtime.ValType.i64}
 _kept: list[Any] = []
 """Callbacks that the library holds; nobody else does."""
 
 
-def _callback(takes: str, function: Callable[..., int]) -> Any:
-    """Return what the library calls for a host function."""
-    cells = [(index * 2, kind == "i") for index, kind in enumerate(takes)]
+class _Cells(NamedTuple):
+    """Where the library hands over arguments, 16 bytes for each, and takes the result; as numbers of both sizes."""
 
-    def callback(_environment: int, _caller: int, values: Any, _count: int) -> int:
+    shorts: ctypes.Array[ctypes.c_int32]
+    longs: ctypes.Array[ctypes.c_int64]
+
+
+_ARGUMENTS_MAX: Final = 16
+_PLACES_MAX: Final = 4_096
+_places: dict[int, _Cells] = {}
+"""By address: calls of one host function come at few, and to make these takes longer than all the rest of a call."""
+
+
+def _cells_at(address: int) -> _Cells:
+    if len(_places) >= _PLACES_MAX:
+        _places.clear()
+    made = _Cells(
+        (ctypes.c_int32 * (4 * _ARGUMENTS_MAX)).from_address(address),
+        (ctypes.c_int64 * (2 * _ARGUMENTS_MAX)).from_address(address),
+    )
+    return _places.setdefault(address, made)
+
+
+def _callback(takes: str, function: Callable[..., int]) -> Any:
+    """Return what the library calls for a host function. It is on the way of every host call, so it does little."""
+    places = [(index * 2, kind == "i") for index, kind in enumerate(takes)]
+    all_short = itemgetter(*(index * 4 for index in range(len(takes)))) if len(takes) > 1 and "I" not in takes else None
+
+    def callback(_environment: int, _caller: int, address: int, _count: int) -> int:
         call = running.call
         assert call is not None
         try:
-            args = [_signed(values[cell]) if is_short else values[cell] for cell, is_short in cells]
-            values[0] = function(call, *args)
+            cells = _places.get(address) or _cells_at(address)
+            if not places:
+                cells.longs[0] = function(call)
+            elif all_short is not None:
+                cells.longs[0] = function(call, *all_short(cells.shorts))
+            else:
+                args = [cells.shorts[place * 2] if is_short else cells.longs[place] for place, is_short in places]
+                cells.longs[0] = function(call, *args)
         except BaseException as error:  # noqa: BLE001  # nothing may pass through the library; it is raised after it
             call.error = call.error or error
             trap = wasmtime.Trap("a host function failed")._consume()
@@ -297,10 +326,6 @@ def _callback(takes: str, function: Callable[..., int]) -> Any:
         return 0
 
     return _Callback(callback)
-
-
-def _signed(cell: int) -> int:
-    return ((cell & _U32) ^ 0x8000_0000) - 0x8000_0000
 
 
 @functools.cache

@@ -7,6 +7,7 @@ of a function up at each call), so its C interface is used by way of the binding
 from __future__ import annotations
 
 import ctypes
+import functools
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -17,6 +18,12 @@ from weftrun.adapters.wasm.compiled import Compiled
 from weftrun.model.errors import WasmTrapped
 
 PAGE_BYTES: Final = 65_536
+# Asked at each host call, and answered at once: so they are called with the interpreter's lock held, by numbers.
+_quick: Final = ctypes.PyDLL(None, handle=ffi.dll._handle)
+_memory_data: Final = _quick.wasmtime_memory_data
+_memory_data.argtypes, _memory_data.restype = (ctypes.c_void_p, ctypes.c_void_p), ctypes.c_void_p
+_memory_size: Final = _quick.wasmtime_memory_data_size
+_memory_size.argtypes, _memory_size.restype = (ctypes.c_void_p, ctypes.c_void_p), ctypes.c_size_t
 _TABLE: Final = "__indirect_function_table"
 
 
@@ -49,22 +56,21 @@ class Instance:
         check_ended(error, trap)
         memory = self._export("memory")
         self._memory: Any = memory.of.memory if memory is not None else None
+        self._store_at = ctypes.cast(self.context, ctypes.c_void_p).value
+        self._memory_at = 0 if memory is None else ctypes.addressof(memory.of.memory)
 
     # ------------------------------------------------------------------ memory
 
     @property
     def memory_bytes(self) -> int:
         """How long its memory is now."""
-        if self._memory is None:
-            return 0
-        return int(ffi.wasmtime_memory_data_size(self.context, ctypes.byref(self._memory)))
+        return int(_memory_size(self._store_at, self._memory_at)) if self._memory_at else 0
 
     def address(self, at: int, nbytes: int) -> int:
         """Return the address of a part of memory."""
         if at < 0 or nbytes < 0 or at + nbytes > self.memory_bytes:
             raise BadAddress(f"a host function was given {nbytes} bytes at {at}, which the memory does not have")
-        data = ffi.wasmtime_memory_data(self.context, ctypes.byref(self._memory))
-        return ctypes.addressof(data.contents) + at
+        return int(_memory_data(self._store_at, self._memory_at) or 0) + at
 
     def read(self, at: int, nbytes: int) -> bytes:
         """Return a copy of a part of memory."""
@@ -84,6 +90,9 @@ class Instance:
         if not len(data):
             return
         where = self.address(at, len(data))
+        if isinstance(data, bytes):
+            ctypes.memmove(where, data, len(data))
+            return
         memoryview((ctypes.c_ubyte * len(data)).from_address(where)).cast("B")[:] = data
 
     def clear(self, at: int, nbytes: int) -> None:
@@ -181,12 +190,18 @@ class Instance:
 
     def _export(self, name: str) -> Any:
         found = ffi.wasmtime_extern_t()
-        text = name.encode()
+        text = _text(name)
         there = ffi.wasmtime_instance_export_get(
-            self.context, ctypes.byref(self._instance), ctypes.create_string_buffer(text), len(text),
-            ctypes.byref(found),
-        )  # fmt: skip
+            self.context, ctypes.byref(self._instance), text, len(text), ctypes.byref(found)
+        )
         return found if there else None
+
+
+@functools.lru_cache(maxsize=1_024)
+def _text(name: str) -> ctypes.Array[ctypes.c_char]:
+    """Return a name as the library takes it, which only reads it."""
+    text = name.encode()
+    return ctypes.create_string_buffer(text, len(text))
 
 
 _TRAPS: Final = {
