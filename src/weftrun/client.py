@@ -159,7 +159,7 @@ def _noted(sent: Any) -> str:
 
 
 def _unreachable(url: str, error: Exception) -> WeftrunError:
-    why = str(error) or type(error).__name__
+    why = (str(error) or type(error).__name__).rstrip(".")
     return UsageError(f"The gateway at {url} can't be reached: {why}. `weftrun serve` starts one.")
 
 

@@ -325,3 +325,16 @@ def test_a_journal_in_a_folder_that_is_not_there(cli, tmp_path: Path) -> None:
     assert (said.code, said.err.count("\n")) == (2, 1)
     assert f"There is no folder {tmp_path}/nosuch for the Journal x.db" in said.err
     assert not (tmp_path / "nosuch").exists()
+
+
+def test_a_warning_of_ours_is_a_sentence(cli, journal):
+    """And not a line of our code."""
+    assert cli("queue", "set", "q", "--create").code == 0
+    trace = journal.with_name(f"{journal.name}.d") / "trace.db"
+    trace.parent.mkdir(exist_ok=True)
+    trace.write_text("no database" * 1_000)
+    command = [sys.executable, "-m", "weftrun", "cluster", "status"]
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stderr
+    assert one_sentence(said.stderr), said.stderr
+    assert f"The trace {trace} can't be kept or read" in said.stderr

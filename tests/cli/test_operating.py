@@ -97,6 +97,25 @@ def test_gc_of_bad_ages(cli):
     assert cli("gc").code == 2
 
 
+def test_copies_that_can_not_be_are_told_and_leave_nothing(cli, tmp_path, journal):
+    there = sorted(tmp_path.iterdir())
+    said = cli("backup", "copy.db")
+    assert (said.code, "There is no Journal at" in said.err) == (4, True), said.err
+    said = cli("restore", "copy.db")
+    assert (said.code, "There is no file copy.db to be restored" in said.err) == (4, True), said.err
+    (tmp_path / "text.db").write_text("no Journal")
+    said = cli("restore", "text.db")
+    assert (said.code, "text.db" in said.err, journal.exists()) == (4, True, False), said.err
+    said = cli("restore", "text.db", "--db", "sqlite:///misspelt/j.db")
+    assert (said.code, "There is no folder" in said.err) == (2, True), said.err
+    (tmp_path / "text.db").unlink()
+    assert sorted(tmp_path.iterdir()) == there
+    assert cli("queue", "set", "emails", "--create").code == 0
+    assert cli("backup", "copy.db").code == 0
+    said = cli("restore", "copy.db")
+    assert (said.code, "nothing is restored over one" in said.err) == (2, True), said.err
+
+
 def test_a_backup_is_the_journal_of_one_moment(cli, app, engine, journal, tmp_path):
     """It is made while Runs end, and goes on as a Journal of its own."""
     engine.start(app.waits.options(id="waits"), 1)

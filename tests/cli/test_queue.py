@@ -86,6 +86,8 @@ def test_purge_and_delete(cli, waiting):
         (("set", "a", "--concurrency", "0"), "--concurrency '0' is no limit", 2),
         (("set", "a", "--rate", "fast"), "--rate 'fast' is no rate", 2),
         (("set", "a", "--rate", "0/1s"), "is no rate", 2),
+        (("set", "a", "--rate", "50/0s"), "--rate '50/0s' is no rate: give 50/1s", 2),
+        (("set", "a", "--concurrency", "99999999999"), "from 1 to 2,147,483,647, or none", 2),
     ],
 )
 def test_bad_input(cli, arguments, says, code):
@@ -100,4 +102,5 @@ def test_no_journal_is_made_for_a_queue_that_nobody_asked_for(cli, journal):
     assert (said.code, journal.exists()) == (4, False), said.err
     made = cli("queue", "set", "emails", "--concurrency", "3", "--create")
     assert (made.code, journal.exists()) == (0, True)
+    assert "A new Journal was made" in made.err
     assert cli("queue", "set", "emails", "--concurrency", "2", "--create").code == 0, "it is there already"

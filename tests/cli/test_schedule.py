@@ -51,8 +51,16 @@ def test_pause_resume_delete(cli, created):
     assert re.fullmatch(r"The schedule nightly starts the Run nightly@\S+\.\d{6}Z as soon as .*\n", said.out)
     told = json.loads(cli("schedule", "trigger", "nightly", "--json").out)
     assert told["run"].startswith("nightly@") and told["run"] not in said.out
-    assert cli("schedule", "delete", "nightly").code == 0
+    left = json.loads(cli("schedule", "delete", "nightly", "--json").out)["left_out"]
+    assert (len(left), left[1]) == (2, told["run"])
     assert json.loads(cli("schedule", "list", "--json").out) == []
+
+
+def test_what_a_deleted_schedule_starts_no_more_is_told(cli, created):
+    run = json.loads(cli("schedule", "trigger", "nightly", "--json").out)["run"]
+    assert cli("schedule", "delete", "nightly").out.splitlines()[1] == (
+        f"No engine had started {run}: nothing does now."
+    )
 
 
 @pytest.mark.parametrize("name", ["get", "pause", "resume", "trigger", "delete"])

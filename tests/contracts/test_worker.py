@@ -16,14 +16,17 @@ from weftrun.adapters.hosts.local import LocalWorkers
 from weftrun.adapters.memfd import MemfdObjects
 from weftrun.adapters.process import ProcessSandboxes
 from weftrun.adapters.system.loop import UvLoop
+from weftrun.model.commands import Invoke
 from weftrun.model.errors import JournalCorrupt
-from weftrun.model.hosts import Begin, Ping, ToWorker
-from weftrun.model.ids import WorkerId
+from weftrun.model.hosts import Begin, Ping, ToWorker, Word
+from weftrun.model.ids import RunId, RunUid, WorkerId
 from weftrun.model.limits import DEFAULT_LIMITS
+from weftrun.model.policy import Bundle
 from weftrun.model.values import Blob
 from weftrun.ports.worker import Worker
 from weftrun.runtime.worker_driver import WorkerDriver
-from weftrun.testing.contracts.worker import WAIT_S, OnLoop, WorkerContract
+from weftrun.testing.contracts import working
+from weftrun.testing.contracts.worker import RUN, WAIT_S, Heard, OnLoop, WorkerContract, invocation
 from weftrun.wire.channel import Channel
 
 QUOTA_BYTES = 1 << 30
@@ -113,6 +116,45 @@ class TestWorkerThatKeepsWhatItMakes(WorkerContract):
         do(workers.start)
         yield OnLoop(joined[0], do, objects)
         do(workers.close)
+
+
+class HeardOfEnd(Heard):
+    """What a Worker has told until it was gone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words: list[Word] = []
+
+    def gone(self, why: str, word: Word) -> None:
+        self._note(lambda: self.words.append(word))
+
+
+def test_an_engine_knows_of_a_batch_of_which_its_worker_could_not_write(
+    loop: UvLoop, objects: MemfdObjects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    joined: list[Worker] = []
+
+    def begin(worker: WorkerId) -> Begin:
+        return Begin(worker, 1, DEFAULT_LIMITS, 7, 1_024, str(tmp_path), QUOTA_BYTES)
+
+    workers = LocalWorkers(
+        loop, objects, 1, "tests.contracts.dying_worker", begin, lambda _, worker, __: joined.append(worker)
+    )
+    do, heard = doing(loop), HeardOfEnd()
+    do(workers.start)
+    bundle = Bundle(working.__name__, path=tuple(sys.path), started=str(Path.cwd()))
+
+    def give() -> None:
+        joined[0].listen(heard)
+        joined[0].open_run(RUN, RunId("run"), RunUid("0" * 32), bundle)
+        joined[0].work(RUN, Invoke(working.add.spec, (invocation(1, 2, 2), invocation(2, 3, 3))))
+
+    do(give)
+    heard.until(lambda: bool(heard.words), "the Worker is gone")
+    do(workers.close)
+    assert heard.words == [Word.ALL]
+    assert [sent.holds.singles for sent in heard.batches] == [((RUN, 1, 1, 0),)]
 
 
 def test_a_worker_that_hears_something_else_first_ends_with_a_sentence() -> None:

@@ -17,6 +17,9 @@ ROWS = [
 FRAMEWORKS = {(400, "http-400"), (404, "http-404"), (405, "http-405"), (413, "http-413")}
 """Those that the framework answers before a route of ours does."""
 
+HANDED_ON = ("Refusal(error.status_code, 'http',", "Refusal(told.problem.status, 'refused',")
+"""Of the framework's errors, whose numbers are known above; of what another process of ours has refused."""
+
 
 def is_said(node: ast.expr) -> TypeGuard[ast.Constant]:
     return isinstance(node, ast.Constant)
@@ -41,8 +44,8 @@ def answered() -> set[tuple[int, str]]:
             found.update((int(str(status.value)), one) for one in kinds)
         elif is_said(status) and ast.unparse(kind) == "f'quota-{refused.kind}'":
             found.update((int(str(status.value)), f"quota-{quota}") for quota in quotas)
-        else:  # of the framework's own errors, whose numbers are known above
-            assert ast.unparse(call).startswith("Refusal(error.status_code, 'http',"), ast.unparse(call)
+        else:
+            assert ast.unparse(call).startswith(HANDED_ON), ast.unparse(call)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import time
 from pathlib import Path
@@ -118,6 +119,38 @@ def waits(n: int, folder: str) -> int:
     while not Path(folder, "go").exists():
         time.sleep(0.005)
     return n
+
+
+@function(effects="visible", retries=0)
+def pays(n: int, folder: str) -> int:
+    Path(folder, f"entered-{n}").touch(exist_ok=False)
+    while not Path(folder, "go").exists():
+        time.sleep(0.005)
+    return n
+
+
+@workflow
+async def pays_all(n: int, folder: str) -> list[int]:
+    """Return which payments were made; the others were begun, and nobody knows how they ended."""
+    payments = [pays.step(i, folder) for i in range(n)]
+    made = []
+    for payment in payments:
+        with contextlib.suppress(weftrun.StepFailed):
+            made.append(await payment)
+    return made
+
+
+@function(effects="none")
+def waits_noted(n: int, folder: str) -> int:
+    with tempfile.NamedTemporaryFile(dir=folder, prefix="entered-", delete=False):
+        while not Path(folder, "go").exists():
+            time.sleep(0.005)
+    return n
+
+
+@workflow
+def waits_in_line(steps: int, items: int, folder: str) -> list[list[int]]:
+    return [[waits_noted(i, folder) for i in range(steps)], waits_noted.map(range(100, 100 + items), folder=folder)]
 
 
 @function(effects="none")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from tests.conftest import assert_closed
@@ -51,8 +53,11 @@ def told(url: str, id: str) -> str:
 
 def test_large_values_and_draws_and_times_are_reused(engine: weftrun.Engine, url: str, folder: str) -> None:
     before = engine.run(forked.watched.options(id="watched"), LARGE, 1, folder)
+    asked_at = time.time()
     run = engine.fork("watched", "size[0]", id="watched-2")
     assert run.result(timeout_s=60) == before
+    (size,) = (step for step in run.steps() if step.id == "size[0]")
+    assert size.waited_s <= size.entered_at - asked_at, "what it waited is counted from when it was forked"
     assert entered(folder) == ["drawn[0]", "large[0]", "size[0]", "size[0]"]
     assert engine.fork("watched", "size[0]", id="watched-2").result(timeout_s=60) == before, "the same fork"
     assert "It is a fork of Run watched: what had settled there before size[0] is reused." in told(url, "watched-2")
@@ -99,6 +104,26 @@ def test_what_can_not_be_forked(engine: weftrun.Engine, folder: str) -> None:
     engine.fork("whole", "size[0]", id="whole-2").result(timeout_s=60)
     with pytest.raises(weftrun.RunConflict, match="belongs to another Run"):
         engine.fork("whole", "large[0]", id="whole-2")
+
+
+def test_what_is_no_text_is_refused_and_the_engine_goes_on(engine: weftrun.Engine, folder: str) -> None:
+    run = engine.start(forked.wired.options(id="texts"), 1, 1, folder)
+    run.result(timeout_s=60)
+    no: Any = 3
+    for ask in (
+        lambda: engine.fork("texts", no),
+        lambda: engine.fork(no, "size[0]"),
+        lambda: engine.fork("texts", "size[0]", id=no),
+        lambda: engine.fork("texts", "size[0]", args=no),
+        lambda: engine.fork("texts", "size[0]", kwargs=no),
+        lambda: engine.retry(no),
+        lambda: run.signal("go", id=no),
+        lambda: engine.list(limit=0),
+        lambda: engine.list(limit=cast(Any, "all")),
+    ):
+        with pytest.raises(weftrun.UsageError, match=r"can't be|takes all arguments"):
+            ask()
+    assert engine.get("texts").status == "succeeded"
 
 
 def test_a_value_that_is_gone(folder: str) -> None:

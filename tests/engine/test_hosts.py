@@ -85,6 +85,32 @@ def test_a_worker_that_dies_or_freezes_costs_time_only(
     assert not workers()
 
 
+@pytest.mark.sweep
+def test_what_waits_for_a_sandbox_outlives_many_workers_without_a_retry(url: str, tmp_path: Path) -> None:
+    """Four deaths, where three losses are the end of a Step, or of an item: what had not begun loses nothing."""
+    with weftrun.open(url, cluster="local:1", sandboxes=1) as engine:
+        run = engine.start(h.waits_in_line, 3, 4, str(tmp_path))
+        for killed in range(4):
+            wait_until(lambda n=killed: len(list(tmp_path.glob("entered-*"))) > n, "a Step has begun")
+            dead = workers()
+            os.kill(dead[0], signal.SIGKILL)
+            wait_until(lambda of=dead: workers() not in ([], of), "another Worker is started")
+        (tmp_path / "go").touch()
+        assert run.result(60) == [[0, 1, 2], [100, 101, 102, 103]]
+
+
+@pytest.mark.sweep
+def test_what_may_be_entered_once_is_lost_only_where_it_was_entered(url: str, tmp_path: Path) -> None:
+    with weftrun.open(url, cluster="local:2", sandboxes=1) as engine:
+        run = engine.start(h.pays_all, 8, str(tmp_path))
+        wait_until(lambda: len(list(tmp_path.glob("entered-*"))) == 2, "a payment has begun on each Worker")
+        os.kill(workers()[0], signal.SIGKILL)
+        (tmp_path / "go").touch()
+        made = run.result(60)
+        assert len(made) == 7
+        assert len(list(tmp_path.glob("entered-*"))) == 8, "none was begun twice: it would have failed"
+
+
 def test_what_a_worker_has_written_commits_with_its_step(url: str) -> None:
     with weftrun.open(url, cluster="local:2") as engine:
         assert engine.run(h.writes_three) == 3

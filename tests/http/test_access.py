@@ -83,7 +83,11 @@ def test_who_may_only_invoke_waits_for_what_they_started(guarded: Server, capfd:
     token = made(guarded.folder, capfd, "invokes", "--scope", "invoke")
     assert main(["invoke", "add", "a=1", "--id", "waited", "--url", guarded.url, "--token", token]) == 0
     assert capfd.readouterr().out.strip() == "3"
+    waits = ("waits_for", f"file={guarded.folder}/never", "says=x", "--id", "long")
+    assert main(["invoke", *waits, "--timeout", "0.1", "--url", guarded.url, "--token", token]) == 1
+    assert "Run long has not ended within 0.1 s; it goes on. The same command with --id" in capfd.readouterr().err
     with Client(guarded.url, token) as client:
+        client.request("POST", "/runs/long/cancel")
         assert client.call("add", 2) == 4
         with pytest.raises(UsageError, match="no JSON: a token with the scope read"):
             client.call("raw", 3)
@@ -186,3 +190,18 @@ def test_tokens_are_asked_for_only_where_there_are_some(tmp_path: Path) -> None:
     bad = (str(tmp_path / "bad.pem"), str(tmp_path / "bad.pem"))
     with pytest.raises(UsageError, match="no certificate and its key"):
         serve(ServerSettings(place=place, tls=bad), announce=print)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--storage-port", "1"), "--storage-port means nothing without --compat faasm"),
+        (("--compat", "faasflow", "--wasm-time-s", "1"), "--wasm-time-s means nothing without --compat faasm"),
+        (("--compat", "faasm", "--page"), "--page can't be shown with --compat faasm"),
+    ],
+)
+def test_an_option_that_would_mean_nothing_is_refused(
+    words: tuple[str, ...], says: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["serve", *words, "--db", f"sqlite:///{tmp_path}/j.db"]) == 2
+    assert says in capfd.readouterr().err

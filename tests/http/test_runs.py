@@ -294,8 +294,8 @@ def test_what_is_served_is_described(server: Server) -> None:
     assert "/api/v1/runs/{run_id}/events" in document["paths"]
     assert server.http.get(f"{server.url}/healthz").json() == {"status": "alive"}
     assert server.http.get(f"{server.url}/readyz").json() == {"status": "ready"}
-    assert problem(server.http.get(f"{server.url}/nowhere"), 404, "http-404")
-    assert problem(server.http.put("/runs"), 405, "http-405")
+    assert "There is no route /nowhere" in problem(server.http.get(f"{server.url}/nowhere"), 404, "http-404")
+    assert "/api/v1/runs has no PUT" in problem(server.http.put("/runs"), 405, "http-405")
 
 
 def test_sigterm_answers_whoever_waits_and_hands_runs_over(tmp_path: Path) -> None:

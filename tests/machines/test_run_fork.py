@@ -40,6 +40,10 @@ def copied(rows: list[Row]) -> list[str]:
     return [str(o.step) for row in rows[1:] for r in row.records if isinstance(r, Settled) for o in r.outcomes]
 
 
+def causes(rows: list[Row]) -> list[str]:
+    return [o.cause for row in rows for r in row.records if isinstance(r, Settled) for o in r.outcomes]
+
+
 def wired() -> RunDesk:
     desk = RunDesk(WIRES)
     desk.commits()
@@ -272,6 +276,31 @@ def test_a_fork_has_the_last_life_under_plain_names() -> None:
     fork.makes("watches", call(SEEN, digest="another"), awaits=(1,))
     fork.makes("watches", call(STRICT, digest="t"), awaits=(2,))
     assert (list(fork.sent), fork.parked) == (["strict[0]"], None)
+
+
+def test_what_an_earlier_life_had_given_is_the_forks_own() -> None:
+    """A fork has no earlier life, so nothing in it is kept from one."""
+    desk = RunDesk(WATCHES)
+    desk.commits()
+    desk.makes("watches", call(QUIET, digest="q"), call(SEEN, digest="s"), awaits=(0, 1))
+    desk.ends("quiet[0]")
+    desk.commits()
+    desk.ends("seen[0]")
+    desk.commits()
+    desk.returns("watches", fails=failure())
+    desk.commits()
+    desk.retries()
+    desk.makes("watches", call(QUIET, digest="another"), call(SEEN, digest="s"), awaits=(0, 1))
+    desk.commits()
+    desk.ends("quiet~2[0]")
+    desk.makes("watches", call(STRICT, digest="t"), awaits=(2,))
+    desk.commits()
+    desk.ends("strict[0]")
+    desk.returns("watches")
+    desk.commits()
+    assert "kept" in causes(desk.rows)
+    assert causes(rows_of(desk, "strict[0]")) == ["", ""]
+    forked(desk, "strict[0]")
 
 
 @pytest.mark.parametrize(

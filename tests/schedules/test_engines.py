@@ -198,6 +198,9 @@ def _bad(engine: weftrun.Engine, ledger: str) -> dict[str, Callable[[], object]]
         "options that it can't have": lambda: engine.schedule("a", every, reports.report.options(id="b"), ledger),
         "hour '25'": lambda: engine.schedule("a", weftrun.cron("0 25 * * *"), reports.report, ledger),
         "is no interval": lambda: weftrun.every(0.5),
+        "5 is no cron line": lambda: engine.schedule("a", weftrun.cron(5), reports.report, ledger),  # type: ignore[arg-type]
+        "jitter_s='3'": lambda: engine.schedule("a", weftrun.every(60, jitter_s="3"), reports.report, ledger),  # type: ignore[arg-type]
+        "catch_up_max='9'": lambda: engine.schedule("a", weftrun.every(60, catch_up_max="9"), reports.report, ledger),  # type: ignore[arg-type]
         "no time zone": lambda: engine.schedule("a", weftrun.cron("@daily", timezone="Mars"), reports.report, ledger),
     }
 

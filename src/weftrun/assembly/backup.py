@@ -12,9 +12,9 @@ from pathlib import Path
 from msgspec import Struct
 
 from weftrun.adapters.files.lock import not_alone
-from weftrun.adapters.sqlite.backup import blobs_of, copy_database
+from weftrun.adapters.sqlite.backup import blobs_of, check_journal, copy_database
 from weftrun.assembly.places import Place, place_of
-from weftrun.model.errors import JournalCorrupt, JournalError, JournalFull, UsageError
+from weftrun.model.errors import JournalCorrupt, JournalError, JournalFull, JournalMissing, UsageError
 
 _CHUNK_BYTES = 1024 * 1024
 
@@ -49,12 +49,15 @@ def copy_journal(source: Place, target: Path, told: Callable[[int, int], None]) 
             f"{source.shown} is a Journal in PostgreSQL: copy the database by pg_dump, and then its values, the folder "
             f"{source.folder}."
         )
+    if source.is_missing:
+        raise JournalMissing(f"There is no Journal at {source.path}, so there is nothing to copy.")
     target = target.absolute()
     copy = place_of(f"sqlite:///{target}")
     if target.exists() or copy.folder.exists():
         raise UsageError(f"{target if target.exists() else copy.folder} is there already: name another file.")
     if not target.parent.is_dir():
         raise UsageError(f"There is no folder {target.parent} for {target.name}: make it, or name another file.")
+    check_journal(source.path)  # before anything is made beside it
     passing = target.with_name(f".{target.name}.partial")
     passing.unlink(missing_ok=True)
     try:

@@ -27,6 +27,7 @@ from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.values import Blob
 from weftrun.runtime.worker_driver import WorkerDriver
 from weftrun.wire.channel import Channel, unix_socket
+from weftrun.wire.said_page import SaidPage
 
 _LOG = logging.getLogger("weftrun")
 _CLOSE_S = 5.0
@@ -38,11 +39,12 @@ Messages = list[tuple[ToWorker, tuple[int, ...]]]
 class WorkerProcess:
     """The Worker of this process, wired."""
 
-    def __init__(self, channel: Channel[ToWorker], begin: Begin, heard: Messages) -> None:
+    def __init__(self, channel: Channel[ToWorker], begin: Begin, page: SaidPage | None, heard: Messages) -> None:
         """Make everything; `heard` is what came together with the first message."""
         limits = begin.limits
         DESCRIPTOR_LIMIT.raise_to(descriptors_needed(limits))
         self._begin = begin
+        self._page = page
         self._channel = channel
         self._heard = heard
         self._measure_at = 0.0
@@ -102,6 +104,7 @@ class WorkerProcess:
             self._ended.set,
             self._about,
             peers,
+            page=self._page,
         )
         end.take(self._heard)
 
@@ -148,7 +151,11 @@ def serve(sock: socket.socket) -> None:
     begin = messages[0][0] if messages else None
     if not isinstance(begin, Begin):
         sys.exit("A Worker is started by an engine, which says first who it is.")
-    WorkerProcess(channel, begin, messages[1:]).serve()
+    page = None
+    for descriptor in messages[0][1]:
+        page = SaidPage(descriptor)
+        os.close(descriptor)
+    WorkerProcess(channel, begin, page, messages[1:]).serve()
 
 
 def _no_blob(blob: Blob) -> int:

@@ -2,8 +2,8 @@
 
 The owner of a Run sends work to its home when it is ready (`control="master"`), or arms it there ahead of time
 (`control="worker"`); Workers that have met hand one another what armed Steps take. Where a graph is known before it
-runs, its homes are planned together (`machines.placement`); else work goes to the Worker with the least to do. What a
-Worker was given and has not reported has failed as lost when the Worker is gone.
+runs, its homes are planned together (`machines.placement`); else work goes to the Worker with the least to do. When a
+Worker is gone, what of its work a Sandbox had has failed as lost; all else goes to another Worker as it is (W9).
 
 What an armed Step became is told to its Run only behind all that had set it off (W1): two Workers report over two
 channels. If a Worker is gone before it has told of a value, all that may have been started on that is taken back.
@@ -18,7 +18,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from weftrun.machines.placement import Planner
-from weftrun.machines.ranges import Ranges, count, take, without
+from weftrun.machines.ranges import count, take
+from weftrun.machines.shares import Invoked, Share, goes_on, is_known
 from weftrun.model.commands import (
     Arm,
     Deliver,
@@ -32,12 +33,13 @@ from weftrun.model.commands import (
     WorkCommand,
 )
 from weftrun.model.events import AttemptsEnded, Disarmed, ItemsEnded
-from weftrun.model.hosts import ENGINE
+from weftrun.model.hosts import ENGINE, Word
 from weftrun.model.ids import WorkerId
 from weftrun.model.messages import Invocation
 from weftrun.model.outcomes import Failure, Outcome, Ran, Reason
+from weftrun.model.policy import FunctionSpec
 from weftrun.model.values import size_of
-from weftrun.model.work import WorkEvent
+from weftrun.model.work import BatchHolds, WorkEvent
 
 _AHEAD = 4
 """Steps for each place that a Worker may have armed beyond its share."""
@@ -59,6 +61,15 @@ class Left(NamedTuple):
 
     assigned: list[Assigned]
     events: list[tuple[int, WorkEvent]]
+
+
+class _Gone(NamedTuple):
+    """A Worker that is gone, and how what is lost with it has failed."""
+
+    worker: WorkerId
+    word: Word
+    failure: Failure
+    now: float
 
 
 class _Load:
@@ -113,10 +124,11 @@ class _Given:
         turn: how often work was sent.
         kept: Invocations that were not sent, by Step, until that has ended.
         early: outcomes of armed Steps that came before all that has set these off, with the Worker that told of it.
+        handed: Attempts that a Sandbox was given, with its Worker; armed Steps may be there before they are invoked.
     """
 
     __slots__ = (
-        "armed", "chosen", "early", "fed", "items", "kept", "labels", "pending", "planned", "readers", "sent",
+        "armed", "chosen", "early", "fed", "handed", "items", "kept", "labels", "pending", "planned", "readers", "sent",
         "singles", "succeeded", "turn", "workflow",
     )  # fmt: skip
 
@@ -134,8 +146,9 @@ class _Given:
         self.turn = 0
         self.kept: dict[int, _HeldBack] = {}
         self.early: dict[int, tuple[WorkerId, AttemptsEnded]] = {}
-        self.singles: dict[Attempt, WorkerId] = {}
-        self.items: dict[tuple[int, int], dict[WorkerId, Ranges]] = {}
+        self.handed: dict[Attempt, WorkerId] = {}
+        self.singles: dict[Attempt, Invoked] = {}
+        self.items: dict[tuple[int, int], list[Share]] = {}
 
 
 class HomesMachine:
@@ -164,44 +177,94 @@ class HomesMachine:
         """Two Workers can hand one another values from now on."""
         self._met.add(frozenset((one, other)))
 
-    def left(self, worker: WorkerId, why: str, now: float) -> Left:
-        """A Worker is gone; return what is sent and told because of that."""
+    def handed(self, worker: WorkerId, holds: BatchHolds) -> None:
+        """A Worker hands these to a Sandbox: from now on they may be entered."""
+        for run, step, attempt, undoes in holds.singles:
+            if (given := self._runs.get(run)) is not None:
+                given.handed[step, attempt, undoes] = worker
+        if holds.items is not None:
+            run, step, attempt = holds.items
+            given = self._runs.get(run)
+            for share in given.items.get((step, attempt), ()) if given is not None else ():
+                if share.home == worker:
+                    share.hand(list(holds.ranges))
+
+    def left(self, worker: WorkerId, why: str, now: float, word: Word) -> Left:
+        """A Worker is gone; return what is sent and told because of that.
+
+        Args:
+            word: how far it is known what it had handed to Sandboxes.
+        """
         self._workers.pop(worker, None)
         self._met = {pair for pair in self._met if worker not in pair}
         failure = Failure(Reason.LOST, "WorkerLost", f"Worker {worker} is gone: {why}")
-        left = Left([], [])
+        gone, left = _Gone(worker, word, failure, now), Left([], [])
         for run, given in self._runs.items():
             taken_back = self._take_back(run, given, worker, left)
             if taken_back:
                 left.events.append((run, Disarmed(now, tuple(taken_back))))
             for step in [step for step, kept in given.kept.items() if worker in kept.sources]:
                 left.assigned.append(given.kept.pop(step).assigned)
-            self._lose_steps(run, given, worker, failure, now, left)
-            for (step, attempt_no), homes in list(given.items.items()):
-                failures = tuple((i, failure) for lo, hi in homes.pop(worker, ()) for i in range(lo, hi))
-                if failures:
-                    left.events.append((run, ItemsEnded(now, step, attempt_no, (), failures, Ran(0, now, now))))
-                if not homes:
-                    del given.items[step, attempt_no]
+            self._lose_homes(given, worker)
+            self._part_steps(run, given, gone, left)
+            self._part_items(run, given, gone, left)
         return left
 
-    def _lose_steps(self, run: int, given: _Given, worker: WorkerId, failure: Failure, now: float, left: Left) -> None:
-        """Forget what a Worker that is gone was to do; what it had been sent has failed."""
-        lost = [attempt for attempt, home in given.singles.items() if home == worker]
-        for attempt in lost:
-            del given.singles[attempt]
-            given.sent.discard(attempt[0])
-            given.kept.pop(attempt[0], None)
+    def _lose_homes(self, given: _Given, worker: WorkerId) -> None:
+        """Forget what a Worker that is gone was to do."""
         for step in [step for step, home in given.planned.items() if home == worker]:
             del given.planned[step]
         for step in [step for step, home in given.chosen.items() if home == worker]:
             del given.chosen[step]
             given.pending.discard(step)
             given.armed.pop(step, None)
+
+    def _part_steps(self, run: int, given: _Given, gone: _Gone, left: Left) -> None:
+        """Let what a Worker that is gone had of Steps fail, or go to another one."""
+        lost: list[Attempt] = []
+        again: dict[FunctionSpec, list[Invoked]] = {}
+        for attempt, invoked in [
+            (key, invoked) for key, invoked in given.singles.items() if invoked.home == gone.worker
+        ]:
+            del given.singles[attempt]
+            given.sent.discard(attempt[0])
+            given.kept.pop(attempt[0], None)
+            was_handed = given.handed.pop(attempt, None) == gone.worker
+            if was_handed or not goes_on(invoked.function, gone.word, invoked.doubts):
+                lost.append(attempt)
+            else:
+                again.setdefault(invoked.function, []).append(invoked)
+        for function, those in again.items():
+            left.assigned.extend(self.assign(run, Invoke(function, tuple(each.invocation for each in those))))
+            if not is_known(function, gone.word):
+                _doubt(given, those)
         if lost:
-            ran = Ran(0, now, now)
-            ended = tuple(Outcome(step, no, None, failure, ran, undoes) for step, no, undoes in lost)
-            left.events.append((run, AttemptsEnded(now, ended)))
+            ran = Ran(0, gone.now, gone.now)
+            ended = tuple(Outcome(step, no, None, gone.failure, ran, undoes) for step, no, undoes in lost)
+            left.events.append((run, AttemptsEnded(gone.now, ended)))
+
+    def _part_items(self, run: int, given: _Given, gone: _Gone, left: Left) -> None:
+        """Let what a Worker that is gone had of maps fail, or go to another one."""
+        for (step, attempt), shares in list(given.items.items()):
+            parted = [share for share in shares if share.home == gone.worker]
+            shares[:] = [share for share in shares if share.home != gone.worker]
+            lost: list[int] = []
+            for share in parted:
+                entered, again = share.parted(gone.word)
+                lost += (index for lo, hi in entered for index in range(lo, hi))
+                if again:
+                    doubts = share.doubts + (not is_known(share.command.function, gone.word))
+                    command = replace(share.command, ranges=tuple(again))
+                    if self._workers:
+                        left.assigned.extend(self._invoke_items(run, command, doubts))
+                    else:
+                        self._waiting.append((run, command))
+            if lost:
+                failures = tuple((index, gone.failure) for index in sorted(lost))
+                ran = Ran(0, gone.now, gone.now)
+                left.events.append((run, ItemsEnded(gone.now, step, attempt, (), failures, ran)))
+            if not shares:
+                given.items.pop((step, attempt), None)
 
     def _take_back(self, run: int, given: _Given, worker: WorkerId, left: Left) -> list[int]:
         """Take back all that may have been started on values of which a Worker that is gone has not told.
@@ -292,7 +355,7 @@ class HomesMachine:
         for invocation in command.invocations:
             step = invocation.step
             home = self._home(given, invocation)
-            given.singles[step, invocation.attempt, invocation.undoes] = home
+            given.singles[_key(invocation)] = Invoked(home, command.function, invocation)
             given.sent.add(step)
             if step not in given.pending:
                 self._workers[home].given += 1
@@ -369,18 +432,19 @@ class HomesMachine:
         load = self._workers[home]
         return load.given <= load.capacity * (given / places + _AHEAD)
 
-    def _invoke_items(self, run: int, command: InvokeItems) -> list[Assigned]:
+    def _invoke_items(self, run: int, command: InvokeItems, doubts: int = 0) -> list[Assigned]:
         """Cut the items of a chunk into a share for each Worker, by how many Functions it runs at once."""
-        homes = self._given_of(run).items.setdefault((command.step, command.attempt), {})
+        shares = self._given_of(run).items.setdefault((command.step, command.attempt), [])
         left: deque[tuple[int, int]] = deque(command.ranges)
         items, places = sum(hi - lo for lo, hi in left), sum(load.capacity for load in self._workers.values())
         assigned = []
         for worker, load in sorted(self._workers.items(), key=lambda each: each[1].given / each[1].capacity):
-            share = take(left, -(-items * load.capacity // places))
-            if share:
-                load.given += sum(hi - lo for lo, hi in share)
-                homes.setdefault(worker, []).extend(share)
-                assigned.append(Assigned(worker, run, replace(command, ranges=tuple(share))))
+            ranges = take(left, -(-items * load.capacity // places))
+            if ranges:
+                load.given += count(ranges)
+                part = replace(command, ranges=tuple(ranges))
+                shares.append(Share(worker, part, ranges, doubts=doubts))
+                assigned.append(Assigned(worker, run, part))
         return assigned
 
     def _least_loaded(self) -> WorkerId:
@@ -403,10 +467,10 @@ class HomesMachine:
         for attempt in [attempt for attempt in given.singles if attempt[0] in steps]:
             given.chosen.pop(attempt[0], None)
             given.sent.discard(attempt[0])
-            homes.add(self._return(given.singles.pop(attempt), 1))
+            given.handed.pop(attempt, None)
+            homes.add(self._return(given.singles.pop(attempt).home, 1))
         for key in [key for key in given.items if key[0] in steps]:
-            for worker, ranges in given.items.pop(key).items():
-                homes.add(self._return(worker, sum(hi - lo for lo, hi in ranges)))
+            homes.update(self._return(share.home, count(share.left)) for share in given.items.pop(key))
         return [Assigned(home, run, command) for home in sorted(homes)]
 
     def _return(self, worker: WorkerId, count: int) -> WorkerId:
@@ -458,8 +522,10 @@ class HomesMachine:
         if isinstance(event, AttemptsEnded):
             for ended in event.ended:
                 key = (ended.step, ended.attempt, ended.undoes)
-                if given.singles.get(key) == worker:
+                invoked = given.singles.get(key)
+                if invoked is not None and invoked.home == worker:
                     del given.singles[key]
+                    given.handed.pop(key, None)
                     given.sent.discard(ended.step)
                     given.kept.pop(ended.step, None)
                     if ended.failure is None and not ended.undoes:
@@ -469,14 +535,12 @@ class HomesMachine:
                             given.succeeded[ended.step] = worker
                     self._return(worker, 1)
         elif isinstance(event, ItemsEnded):
-            homes = given.items.get((event.step, event.attempt), {})
-            if worker in homes:
-                told = [(lo, hi) for lo, hi, _ in event.values] + [(i, i + 1) for i, _ in event.failures]
-                before = homes[worker]
-                homes[worker] = without(before, told)
-                self._return(worker, count(before) - count(homes[worker]))
-                if not homes[worker]:
-                    del homes[worker]
+            shares = given.items.get((event.step, event.attempt), [])
+            told = [(lo, hi) for lo, hi, _ in event.values] + [(i, i + 1) for i, _ in event.failures]
+            for share in [share for share in shares if share.home == worker]:
+                self._return(worker, share.tell(told))
+                if not share.left:
+                    shares.remove(share)
 
     def _saw(self, given: _Given, ended: Outcome) -> None:
         """Let the planner know what a Step of a planned graph has taken."""
@@ -491,13 +555,23 @@ class HomesMachine:
         given = self._runs.pop(run, None)
         if given is None:
             return set()
-        busy = [*given.singles.values(), *(given.chosen[step] for step in given.pending)]
+        busy = [*(invoked.home for invoked in given.singles.values()), *(given.chosen[step] for step in given.pending)]
         for worker in busy:
             self._return(worker, 1)
-        for homes in given.items.values():
-            for worker, ranges in homes.items():
-                busy.append(self._return(worker, count(ranges)))
+        busy += [self._return(share.home, count(share.left)) for shares in given.items.values() for share in shares]
         return set(busy)
+
+
+def _key(invocation: Invocation) -> Attempt:
+    return invocation.step, invocation.attempt, invocation.undoes
+
+
+def _doubt(given: _Given, those: list[Invoked]) -> None:
+    """What went to another Worker may have been handed to a Sandbox before."""
+    for before in those:
+        now = given.singles.get(_key(before.invocation))
+        if now is not None:
+            now.doubts = before.doubts + 1
 
 
 def _has_started(given: _Given, armed: _Armed) -> bool:

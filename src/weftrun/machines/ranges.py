@@ -39,3 +39,8 @@ def without(ranges: Ranges, told: Ranges) -> Ranges:
         if at < hi:
             left.append((at, hi))
     return left
+
+
+def within(ranges: Ranges, bounds: Ranges) -> Ranges:
+    """Return the part of `ranges` that is in `bounds`."""
+    return without(ranges, without(ranges, bounds))

@@ -66,6 +66,14 @@ def may_repeat(function: FunctionSpec) -> bool:
     return function.effects != "visible" or function.retry is None or function.retry.times > 0
 
 
+def must_know(function: FunctionSpec) -> bool:
+    """Say whether a body may be begun as the same Attempt only where it is known that it was not entered before.
+
+    It must not be repeated, or an Attempt that was entered is to be undone first (R1).
+    """
+    return not may_repeat(function) or function.rollback is not None
+
+
 def retry_delay_s(
     function: FunctionSpec, failure: Failure, step: StepId, attempt: int, limits: Limits, *, used: int = 0
 ) -> float | None:

@@ -11,6 +11,8 @@ fetch it there.
 
 from __future__ import annotations
 
+import enum
+
 from msgspec import Struct
 
 from weftrun.model.commands import WorkCommand
@@ -29,6 +31,18 @@ ENGINE = WorkerId(0)
 SANDBOXES_EACH = 1_000_000
 """Numbers of Sandboxes that one Worker may use up: those of Worker n begin behind n times this."""
 
+
+class Word(enum.Enum):
+    """What an engine knows, when a Worker is gone, of the Batches that this one had handed to Sandboxes (W9)."""
+
+    ALL = "all"
+    """Each: all that the Worker had said has come, and it says so before a Sandbox gets a Batch."""
+    ASKED = "asked"
+    """Each that had to be known, for which the Worker waits; of others it may have handed on some more."""
+    NOTHING = "nothing"
+    """None for sure."""
+
+
 # ---------------------------------------------------------------------- engine -> Worker
 
 
@@ -43,6 +57,7 @@ class Begin(Struct, frozen=True, gc=False, array_like=True, tag=0):
         store_folder: to which Objects are written, and from which readers read them; empty where they lie in memory.
         serves_at: address of this host at which the engine's other Workers reach this one; empty where they don't.
         secret: what Workers of this engine know, and nobody else.
+        is_apart: whether it may die together with what it has said last: it is on another host.
         warm: which Sandboxes are kept or made though nothing needs them.
     """
 
@@ -56,6 +71,7 @@ class Begin(Struct, frozen=True, gc=False, array_like=True, tag=0):
     store_folder: str = ""
     serves_at: str = ""
     secret: bytes = b""
+    is_apart: bool = False
     warm: Warm = UNRULED
 
 
@@ -193,6 +209,12 @@ class SendKept(Struct, frozen=True, gc=False, array_like=True, tag=16):
     number: ObjectId
 
 
+class MayGo(Struct, frozen=True, gc=False, array_like=True, tag=17):
+    """The engine knows of the Batch that asked under this number: it may go to its Sandbox."""
+
+    number: int
+
+
 ToWorker = (
     Begin
     | BeginRun
@@ -211,6 +233,7 @@ ToWorker = (
     | Parted
     | Bring
     | SendKept
+    | MayGo
 )
 
 # ---------------------------------------------------------------------- Worker -> engine
@@ -235,9 +258,14 @@ class Printed(Struct, frozen=True, gc=False, array_like=True, tag=21):
 
 
 class SentBatch(Struct, frozen=True, gc=False, array_like=True, tag=22):
-    """A Batch went to a Sandbox."""
+    """A Batch is to go to a Sandbox.
+
+    Attributes:
+        number: under which it waits for `MayGo`; 0 where it does not.
+    """
 
     batch: BatchSent
+    number: int = 0
 
 
 class Asked(Struct, frozen=True, gc=False, array_like=True, tag=23):

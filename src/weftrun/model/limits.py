@@ -99,6 +99,13 @@ class Limits(Struct, frozen=True, kw_only=True):
 DEFAULT_LIMITS = Limits()
 
 
+def check_text(value: object, what: str) -> str:
+    """Return what must be text, such as a name that is looked for; `UsageError` where it is none."""
+    if not isinstance(value, str):
+        raise UsageError(f"{value!r:.80} can't be {what}: that is text.")
+    return value
+
+
 def check_id(id: object) -> str:
     """Return a Run id that can be used.
 

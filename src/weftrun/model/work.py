@@ -132,8 +132,24 @@ class AttemptAt(Struct, frozen=True, gc=False, array_like=True):
     undoes: int
 
 
+class BatchHolds(Struct, frozen=True, gc=False, array_like=True):
+    """What is in a Batch, for whoever must know what may have been entered when a Worker is gone (W9).
+
+    Attributes:
+        singles: of each Invocation the number of its Run, the machine's index of its Step, its Attempt, and the Attempt
+            that it undoes.
+        items: number of the Run, index of the Step and Attempt, where it is a Batch of items of a map in `ranges`.
+        must_be_known: whether it goes to its Sandbox only when the engine is sure to know of it, whatever ends then.
+    """
+
+    singles: tuple[tuple[int, int, int, int], ...] = ()
+    items: tuple[int, int, int] | None = None
+    ranges: tuple[tuple[int, int], ...] = ()
+    must_be_known: bool = False
+
+
 class BatchSent(Struct, frozen=True, gc=False, array_like=True):
-    """A Batch was given to a Sandbox; for people only.
+    """A Batch goes to a Sandbox; for people, but for `holds`.
 
     Attributes:
         run: uid of the Run of its first Invocation.
@@ -141,6 +157,7 @@ class BatchSent(Struct, frozen=True, gc=False, array_like=True):
         size: how many bodies.
         fresh: facts of the Sandbox (`start_s`, `isolation`, `threads`) where this is its first Batch.
         host: of the Worker that has the Sandbox; empty for the engine's own.
+        holds: what is in it.
     """
 
     run: RunUid
@@ -151,6 +168,7 @@ class BatchSent(Struct, frozen=True, gc=False, array_like=True):
     size: int
     fresh: dict[str, Fact] | None = None
     host: str = ""
+    holds: BatchHolds = BatchHolds()
 
 
 class BatchCounts(Struct, frozen=True):

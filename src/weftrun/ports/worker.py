@@ -7,11 +7,11 @@ elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from weftrun.model.commands import Invoke, WorkCommand
-from weftrun.model.hosts import Begin, WorkerAbout
+from weftrun.model.hosts import Begin, Word, WorkerAbout
 from weftrun.model.ids import ObjectId, RunId, RunUid, SandboxId, WorkerId
 from weftrun.model.messages import Answer, Asking
 from weftrun.model.outcomes import Failure
@@ -31,8 +31,11 @@ class WorkerEvents(Protocol):
     def printed(self, said: Said) -> None:
         """An Attempt printed text."""
 
-    def batch_sent(self, sent: BatchSent) -> None:
-        """A Batch went to a Sandbox."""
+    def batch_sent(self, sent: BatchSent, go: Callable[[], None]) -> None:
+        """A Batch is to go to a Sandbox: call `go` when it may, at once or later.
+
+        It may when the engine will have heard of it even if this Worker ends then (W9).
+        """
 
     def came(self, came: Came) -> None:
         """An Object came to the host of a Worker. A Worker of the engine's own host tells nothing of this sort."""
@@ -52,10 +55,11 @@ class WorkerEvents(Protocol):
     def rested(self) -> None:
         """What there was to be done has been handed on; perhaps nothing runs now."""
 
-    def gone(self, why: str) -> None:
+    def gone(self, why: str, word: Word) -> None:
         """The Worker is gone, for the reason in one clause: it tells nothing more, and enters nothing more (O3).
 
-        A Worker in the engine's own process is never gone.
+        `word` says how far it is known what it had handed to Sandboxes. A Worker in the engine's own process is never
+        gone.
         """
 
 

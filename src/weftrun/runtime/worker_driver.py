@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -51,9 +52,11 @@ from weftrun.model.work import (
 from weftrun.ports.loop import Handle, Loop
 from weftrun.ports.objects import Objects
 from weftrun.ports.peers import Peers
-from weftrun.ports.sandboxes import Profile, Progress, Sandboxes
+from weftrun.ports.sandboxes import Progress, Sandboxes
 from weftrun.ports.worker import LimitKeeper, WorkerEvents
 from weftrun.runtime.lookout import Lookout
+from weftrun.runtime.profiles import Profiles
+from weftrun.runtime.waiting_batches import WaitingBatches
 
 _NO_LIMITS = Failure(
     Reason.MISUSE, "Unsupported",
@@ -117,6 +120,7 @@ class WorkerDriver:
         self._cold: dict[SandboxId, Cold] = {}
         self._printed: dict[SandboxId, list[str]] = {}
         self._drains = self._stopped = False
+        self._waiting = WaitingBatches(sandboxes, objects)
         self._prepared: BatchSent | None = None
         self._is_prepared = False
         self._keeper: LimitKeeper | None = None
@@ -167,7 +171,7 @@ class WorkerDriver:
             self._machine.prepared_came(run, command)
             sent, self._prepared = self._prepared, None
             assert sent is not None, "a prepared Batch was sent"
-            self._events.batch_sent(sent)
+            self._events.batch_sent(sent, _nothing)
             return
         if type(command) is EnterBody and not self._may_enter():
             self._machine.bar()
@@ -422,21 +426,25 @@ class WorkerDriver:
         if self._traces:
             message = _traced(message, self._traces)
         objects = () if self._objects.is_empty else _objects_of(message)
-        self._sandboxes.send(command.sandbox, replace(message, objects=objects) if objects else message)
+        message = replace(message, objects=objects) if objects else message
         if isinstance(message, Batch) and message.is_prepared:
             self._prepared = self._sent(command.sandbox, message)
+            self._sandboxes.send(command.sandbox, message)
         elif isinstance(message, Batch | ItemBatch):
-            self._events.batch_sent(self._sent(command.sandbox, message))
+            sent = self._sent(command.sandbox, message)
+            self._waiting.send(command.sandbox, message, partial(self._events.batch_sent, sent))
+        else:
+            self._sandboxes.send(command.sandbox, message)
         self._lookout.gave()
 
     def _sent(self, sandbox: SandboxId, message: Batch | ItemBatch) -> BatchSent:
         fresh = self._fresh.pop(sandbox, None)
-        label = message.function.label
+        label, holds = message.function.label, self._machine.holds(sandbox, message.no)
         if isinstance(message, ItemBatch):
             size = sum(hi - lo for lo, hi in message.ranges)
-            return BatchSent(message.run[1], sandbox, label, message.id, 0, size, fresh)
-        first = message.items[0]
-        return BatchSent(message.runs[0][1], sandbox, label, first.id, first.attempt, len(message.items), fresh)
+            return BatchSent(message.run[1], sandbox, label, message.id, 0, size, fresh, holds=holds)
+        first, size = message.items[0], len(message.items)
+        return BatchSent(message.runs[0][1], sandbox, label, first.id, first.attempt, size, fresh, holds=holds)
 
     def _tick(self) -> None:
         self._timer = None
@@ -521,6 +529,7 @@ class WorkerDriver:
         text = progress.text + "".join(self._printed.pop(sandbox, ()))
         self._fresh.pop(sandbox, None)
         self._cold.pop(sandbox, None)
+        self._waiting.drop(sandbox)
         now, running, slots = self._loop.now(), _running(progress), progress.slots
         self._machine.gone(now, sandbox, why, running, text, progress.where, slots)
         self._pump()  # first, for a Run that fails by this must have nothing placed any more
@@ -542,30 +551,8 @@ class WorkerDriver:
         return messages
 
 
-class Profiles:
-    """Numbers what Sandboxes are made for."""
-
-    def __init__(self) -> None:
-        self._numbers: dict[Profile, int] = {}
-        self._profiles: list[Profile] = []
-        self._last: tuple[Bundle, FunctionSpec, int] | None = None
-
-    def number(self, bundle: Bundle, function: FunctionSpec) -> int:
-        """Return the number of the profile that a Function of a bundle needs."""
-        last = self._last
-        if last is not None and last[0] is bundle and last[1] is function:
-            return last[2]
-        profile = Profile(bundle, function.network, function.privileges)
-        number = self._numbers.get(profile)
-        if number is None:
-            number = self._numbers[profile] = len(self._profiles)
-            self._profiles.append(profile)
-        self._last = (bundle, function, number)
-        return number
-
-    def profile(self, number: int) -> Profile:
-        """Return a profile by its number."""
-        return self._profiles[number]
+def _nothing() -> None:
+    """A prepared Batch is in its Sandbox already."""
 
 
 def _objects_of(message: Batch | ItemBatch | BodyMessage) -> tuple[ObjectId, ...]:

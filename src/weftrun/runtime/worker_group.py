@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from weftrun.machines.homes import Assigned, HomesMachine
 from weftrun.machines.placement import Planner
 from weftrun.machines.worker_lease import WorkerLeases
 from weftrun.model.commands import WorkCommand
-from weftrun.model.hosts import ENGINE, SANDBOXES_EACH
+from weftrun.model.hosts import ENGINE, SANDBOXES_EACH, Word
 from weftrun.model.ids import ObjectId, RunId, RunUid, SandboxId, WorkerId
 from weftrun.model.messages import Answer, Asking
 from weftrun.model.outcomes import Failure
 from weftrun.model.policy import Bundle
-from weftrun.model.work import NOBODY, AttemptAt, BatchSent, Came, Running, Said, WorkEvent
+from weftrun.model.work import NOBODY, AttemptAt, BatchHolds, BatchSent, Came, Running, Said, WorkEvent
 from weftrun.ports.loop import Loop
 from weftrun.ports.trace import Trace, WorkerRow
 from weftrun.ports.worker import DistantWorker, Worker, WorkerEvents
@@ -219,8 +219,13 @@ class WorkerGroup:
         """Tell what has been running for long, wherever."""
         self._events.running([row for member in self._members.values() for row in member.shown])
 
-    def gone(self, worker: WorkerId, why: str) -> None:
-        """A Worker is gone: what it had has failed as lost."""
+    def handed(self, worker: WorkerId, holds: BatchHolds) -> None:
+        """A Worker hands a Batch to a Sandbox."""
+        if worker != ENGINE:
+            self._machine.handed(worker, holds)
+
+    def gone(self, worker: WorkerId, why: str, word: Word) -> None:
+        """A Worker is gone: what a Sandbox of it had has failed as lost, all else goes to another Worker (W9)."""
         member = self._members.pop(worker, None)
         self._distant.pop(worker, None)
         self._leases.left(worker)
@@ -229,7 +234,7 @@ class WorkerGroup:
             return
         for sandbox in member.sandboxes:
             self._events.sandbox_ended(sandbox)
-        left = self._machine.left(worker, why, self._loop.now())
+        left = self._machine.left(worker, why, self._loop.now(), word)
         self._hand_out(left.assigned)
         for run, event in left.events:
             self.told(worker, run, event)
@@ -277,10 +282,11 @@ class _Member:
         """An Attempt printed text."""
         self._group.events.printed(said)
 
-    def batch_sent(self, sent: BatchSent) -> None:
-        """A Batch went to a Sandbox."""
+    def batch_sent(self, sent: BatchSent, go: Callable[[], None]) -> None:
+        """A Batch is to go to a Sandbox."""
         self.sandboxes.add(sent.sandbox)
-        self._group.events.batch_sent(sent)
+        self._group.handed(self._id, sent.holds)
+        self._group.events.batch_sent(sent, go)
 
     def came(self, came: Came) -> None:
         """An Object came to the host of this Worker."""
@@ -304,6 +310,6 @@ class _Member:
         """What there was to be done has been handed on."""
         self._group.events.rested()
 
-    def gone(self, why: str) -> None:
+    def gone(self, why: str, word: Word) -> None:
         """The Worker is gone."""
-        self._group.gone(self._id, why)
+        self._group.gone(self._id, why, word)

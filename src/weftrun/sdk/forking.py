@@ -7,7 +7,7 @@ from typing import Any
 
 from weftrun.model.errors import UsageError
 from weftrun.model.ids import RunId, StepId
-from weftrun.model.limits import check_id
+from weftrun.model.limits import check_id, check_text
 from weftrun.model.values import Inline, Payload
 from weftrun.sdk.bundle import bundle_of
 from weftrun.sdk.core import Core
@@ -26,7 +26,12 @@ def fork(
     force: bool,
 ) -> Any:
     """Start a fork of a Run and return its ticket. See `Engine.fork`."""
-    name = core.function_of(RunId(run))
+    check_text(step, "a Step to fork from")
+    by_position: object = args
+    by_name: object = kwargs
+    if not (isinstance(by_position, Sequence | None) and isinstance(by_name, Mapping | None)):
+        raise UsageError("A fork takes all arguments by position as args=[...], and by name as kwargs={...}.")
+    name = core.function_of(RunId(check_text(run, "the id of a Run")))
     function = known(name)
     if not isinstance(function, Function):
         raise UsageError(

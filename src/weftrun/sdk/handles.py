@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, Protocol, Type
 
 from weftrun.model.errors import ArgumentsNotCompared, RunNotFound, UsageError
 from weftrun.model.ids import RunId
-from weftrun.model.limits import check_id
+from weftrun.model.limits import check_id, check_text
 from weftrun.model.outcomes import Status
 from weftrun.model.telling import add_note
 from weftrun.model.values import Inline, Payload
@@ -211,7 +211,7 @@ class Run(Generic[T_co]):
         waiting = importlib.import_module("weftrun.sdk.waiting")  # late: few programs send signals
         encoded = waiting.signal_value(waiting.check_name(name), value)
         note = self._core.judged_signal(self._ticket, name, value)
-        self._core.signal(self._ticket, name, encoded, id)
+        self._core.signal(self._ticket, name, encoded, check_text(id, "the id of a signal"))
         if note:
             importlib.import_module("logging").getLogger("weftrun").warning("%s", note)
         return note
@@ -371,7 +371,7 @@ class Engine:
             UsageError: it goes on, or it has succeeded; or, without `force`, it went on after a failure and did what
                 others can see, such as undoing a booking: that stands, and what it undid is not done again.
         """
-        return Run(self._core, self._core.retry(RunId(id), force=force))
+        return Run(self._core, self._core.retry(RunId(check_text(id, "the id of a Run")), force=force))
 
     def fork(
         self, run: str, from_step: str, *, id: str | None = None, args: Sequence[Any] | None = None,
@@ -456,6 +456,8 @@ class Engine:
             limit: at most so many.
             after: the last Run of the page before this one; None begins with the newest.
         """
+        if type(limit) is not int or limit < 1:
+            raise UsageError(f"limit={limit!r} can't be: give a whole number, 1 or more.")
         return self._core.runs(limit, after.place if after is not None else None)
 
     def close(self, drain_s: float = DRAIN_S) -> None:

@@ -24,6 +24,7 @@ from weftrun.sdk.inspection import preview
 T = TypeVar("T")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 _TEXT_MAX = 200
+_LIMIT_MAX = 2**31 - 1
 _SECONDS_MAX = 1e9
 _PLACING = ("queue", "key", "priority", "delay_s", "deduplicate")
 
@@ -97,8 +98,10 @@ def limits_of(changes: Mapping[str, Any]) -> QueueLimits:
             found[name] = None
         elif name == "rate":
             found[name] = _rate(value)
-        elif type(value) is not int or not 1 <= value < 2**31:
-            raise UsageError(f"{name}={preview(value, 40)} is no limit of a queue: give a whole number, 1 or more.")
+        elif type(value) is not int or not 1 <= value <= _LIMIT_MAX:
+            raise UsageError(
+                f"{name}={preview(value, 40)} is no limit of a queue: give a whole number from 1 to {_LIMIT_MAX:,}."
+            )
         else:
             found[name] = value
     return QueueLimits(**found)

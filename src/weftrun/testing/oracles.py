@@ -31,6 +31,7 @@ from weftrun.testing.sim.awaiting import wrong_waits
 from weftrun.testing.sim.firsts import wrong_joins
 from weftrun.testing.sim.ledger import LedgerEntry
 from weftrun.testing.sim.memory import MemoryBlobs
+from weftrun.testing.sim.parting import lost_unentered
 from weftrun.testing.sim.putting import output_of
 from weftrun.testing.sim.telling import TELLERS, wrong_deliveries, wrong_records
 from weftrun.testing.sim.transacting import not_once, writes_telling
@@ -89,6 +90,8 @@ def findings(world: World) -> list[str]:
     found += [f"end: {text}" for text in open_ends(fixed, kept, {uid: len(rows) for uid, rows in lives.items()})]
     found += [f"refused: {c.id}: {c.refused}" for c in world.clients if c.refused is not None]
     found += [f"O3: {text}" for text in foreign_entries(world.ledger.entries, world.rows)]
+    if not world.settings.workers.cuts:  # where one may be cut off, its engine can't know what it had handed on
+        found += [f"W9: {text}" for text in lost_unentered(world.rows, world.ledger.handed)]
     found += world.register.broken
     there = {uid: rows for uid, rows in world.rows.items() if uid not in world.register.deleted}
     found += [f"durable: {text}" for text in lost_rows(there, world.loaded)]

@@ -147,7 +147,7 @@ PLANTS = (
     Plant(planted.a_failed_attempt_is_not_undone, "never undone", seeds=20),
     Plant(planted.an_attempt_is_entered_before_its_record, "before the record of its beginning", seeds=20),
     Plant(a_rollback_that_failed_has_undone, "never undone", seeds=60),
-    Plant(once_a_delivery_went_on_in_the_next_session, "began to send", seeds=20, first=920),
+    Plant(once_a_delivery_went_on_in_the_next_session, "began to send", seeds=10, first=1140),
     Plant(once_a_run_that_is_read_again_was_not_owned, "O3", seeds=20, first=650),
     Plant(once_rows_outlived_their_run, "records, but record", seeds=20, first=70),
     Plant(once_a_transaction_outlived_its_run, "is not done after", seeds=20, first=1_660, lives=True),

@@ -151,7 +151,7 @@ def no_value_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 PLANTS: tuple[tuple[Patch, str, int], ...] = (
-    (a_queue_is_changed_whatever_it_has_become, "queue: ", 43),
+    (a_queue_is_changed_whatever_it_has_become, "queue: ", 108),
     (who_is_under_way_is_not_counted, "are under way, and", 3),
     (a_key_has_no_limit, "Runs of '", 7),
     (the_last_priority_goes_first, "stood before it", 10),

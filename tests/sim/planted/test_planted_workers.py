@@ -10,6 +10,7 @@ import pytest
 from tests.sim.planted.test_planted import Patch, Plant, check_found, title
 from tests.sweeping import shared
 
+from weftrun.machines import homes, shares
 from weftrun.machines.homes import HomesMachine, Left
 from weftrun.machines.run import arming, machine
 from weftrun.machines.worker_lease import WorkerLeases, WorkersSeen
@@ -26,6 +27,7 @@ from weftrun.testing.sim.plans import FUNCTIONS, wired
 from weftrun.testing.sim.plans_model import BodyPlan, Op
 from weftrun.testing.sim.reference import differences
 from weftrun.testing.sim.settings import Settings, WorkerSettings
+from weftrun.testing.sim.swarm import play_seed
 from weftrun.testing.sim.world import World
 
 
@@ -120,7 +122,24 @@ def what_was_lost_on_the_way_is_not_mended(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(HomesMachine, "overdue", lambda _: [])
 
 
+def what_waits_dies_with_its_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that a Worker had is lost with it, whether a Sandbox had it or not (W9)."""
+    monkeypatch.setattr(homes, "goes_on", lambda *_: False)
+    monkeypatch.setattr(shares, "goes_on", lambda *_: False)
+
+
+def nobody_notes_what_sandboxes_get(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was entered on a Worker that is gone goes to another one, as if it had only waited (W9)."""
+    monkeypatch.setattr(HomesMachine, "handed", lambda *_: None)
+
+
+def a_worker_apart_waits_for_no_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It enters what must not be entered twice before its engine knows, and may be cut off then (W9)."""
+    monkeypatch.setattr(hosts.SimLink, "must_ask", lambda *_: False)
+
+
 PLANTS = (
+    Plant(what_waits_dies_with_its_worker, "W9", seeds=10, first=10, lives=True, workers=True),
     Plant(what_was_lost_on_the_way_is_not_mended, "is not done after", seeds=50, lives=True, workers=True, joins=True),
     Plant(a_plan_outlives_its_worker, "KeyError", seeds=40, lives=True, workers=True),
     Plant(a_gated_step_is_armed, "G-a", seeds=60, lives=True, workers=True),
@@ -136,6 +155,24 @@ PLANTS = (
 def test_a_planted_bug_is_found(plant: Plant, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plant.patch(monkeypatch)
     check_found(plant, folder)
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize(
+    ("plant", "seed"), [(nobody_notes_what_sandboxes_get, 69), (a_worker_apart_waits_for_no_word, 207)]
+)
+def test_what_is_entered_twice_though_it_must_not_be_is_found(
+    plant: Patch, seed: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In worlds in which some Attempts share a Sandbox: those have `retries=0`."""
+    plant(monkeypatch)
+    found: set[str] = set()
+    for other in (seed, *range(400)):
+        _, broken = play_seed(other, folder, workers=True, sharing=True)
+        found.update(broken.findings if broken is not None else ())
+        if any("may be once" in text for text in found):
+            return
+    pytest.fail(f"nobody says that it was entered twice: {sorted(found)[:10]}")
 
 
 def texts_of_workers_that_are_cut_off(folder: Path, seed: int) -> list[str]:

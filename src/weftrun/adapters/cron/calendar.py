@@ -108,6 +108,8 @@ def check(when: Timetable, now: float) -> Timetable:
     Raises:
         UsageError: it does not; in words that say which part, and what it takes.
     """
+    if not isinstance(when.cron, str):
+        raise UsageError(f"{when.cron!r} is no cron line: give text, such as '0 3 * * mon-fri'.")
     if bool(when.cron) == bool(when.every_s):
         raise UsageError("A schedule is due by a cron line, or every so many seconds: give one of the two.")
     _check_zone(when.timezone)
@@ -119,10 +121,10 @@ def check(when: Timetable, now: float) -> Timetable:
         raise UsageError(f"A schedule can't be due every {when.every_s} s: give whole seconds from 1 up to 100 years.")
     if when.catch_up not in _CATCH_UPS:
         raise UsageError(f"catch_up={when.catch_up!r} is not known: it takes {', '.join(map(repr, _CATCH_UPS))}.")
-    if not 1 <= when.catch_up_max <= _CATCH_UP_MAX:
-        raise UsageError(f"catch_up_max={when.catch_up_max} can't be: it takes 1 to {_CATCH_UP_MAX:,}.")
-    if not 0 <= when.jitter_s <= _JITTER_MAX_S:
-        raise UsageError(f"jitter_s={when.jitter_s} can't be: it takes seconds from 0 up to a day.")
+    if type(when.catch_up_max) is not int or not 1 <= when.catch_up_max <= _CATCH_UP_MAX:
+        raise UsageError(f"catch_up_max={when.catch_up_max!r} can't be: it takes 1 to {_CATCH_UP_MAX:,}.")
+    if type(when.jitter_s) not in (int, float) or not 0 <= when.jitter_s <= _JITTER_MAX_S:
+        raise UsageError(f"jitter_s={when.jitter_s!r} can't be: it takes seconds from 0 up to a day.")
     return when
 
 

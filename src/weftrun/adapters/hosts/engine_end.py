@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import struct
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -30,6 +31,7 @@ from weftrun.ports.worker import WorkerEvents
 from weftrun.wire.channel import Channel
 from weftrun.wire.frames import ChannelBroken
 from weftrun.wire.lease_page import host_clock_s
+from weftrun.wire.said_page import SaidPage
 
 _NOT_HERE: Final = -1
 _NO_STEP: Final = -1
@@ -81,6 +83,7 @@ class RemoteWorker:
         self._loop = loop
         self._objects = objects
         self._me = begin.worker
+        self._word = m.Word.ASKED if begin.is_apart else m.Word.ALL
         self._introductions = introductions
         self._sent: dict[ObjectId, Object] = {}
         self._number = 0
@@ -94,7 +97,13 @@ class RemoteWorker:
         self.end = end
         self._events: WorkerEvents | None = None
         self._channel = LoopChannel(loop, channel, self._readable)
-        self._channel.send(begin)
+        self._page: SaidPage | None = None
+        if begin.is_apart:
+            self._channel.send(begin)
+        else:
+            descriptor = SaidPage.make()
+            self._page = SaidPage(descriptor)
+            self._channel.send(begin, [descriptor], close=[descriptor])
 
     # ------------------------------------------------------------------ the port
 
@@ -196,6 +205,8 @@ class RemoteWorker:
         if not self._over:
             self._over = True
             self._channel.close()
+            if self._page is not None:
+                self._page.close()
             self._sent.clear()
             for untold in self._untold:
                 untold.drop()
@@ -210,9 +221,10 @@ class RemoteWorker:
     def lost(self, why: str) -> None:
         """The Worker is gone: close this end, and tell."""
         if not self._over:
+            self._read_page()
             self.close()
             if self._events is not None:
-                self._events.gone(why)
+                self._events.gone(why, self._word)
 
     # ------------------------------------------------------------------ talk
 
@@ -233,7 +245,7 @@ class RemoteWorker:
         except BlockingIOError:
             return False
         except ChannelBroken as error:
-            self.lost(f"its channel broke: {error}")
+            self._broke(error)
             return False
         if received is None:
             self.lost("its process ended")
@@ -244,12 +256,27 @@ class RemoteWorker:
             for message, descriptors in rest:
                 self._take(message, descriptors)
         except (ChannelBroken, UsageError) as error:
-            self.lost(f"its channel broke: {error}")
+            self._broke(error)
         finally:
             for _, descriptors in rest:
                 for descriptor in descriptors:
                     os.close(descriptor)
         return True
+
+    def _read_page(self) -> None:
+        """Hear of the Batches that had gone to Sandboxes, and of which it could not write any more."""
+        if self._page is None or self._events is None:
+            return
+        try:
+            for sent in self._page.noted():
+                self._events.batch_sent(sent, _nothing)
+        except (msgspec.MsgspecError, struct.error):
+            self._word = m.Word.NOTHING
+
+    def _broke(self, error: Exception) -> None:
+        """It has said what can't be understood, and perhaps more after that."""
+        self._word = m.Word.NOTHING
+        self.lost(f"its channel broke: {error}")
 
     def _take(self, message: FromWorker, descriptors: tuple[int, ...]) -> None:
         match message:
@@ -257,6 +284,8 @@ class RemoteWorker:
                 self.about = message.about
             case m.Serves() | m.Met() | m.Lacks() | m.KeptSent():
                 self._of_objects(message, descriptors)
+            case m.SentBatch():
+                self._batch_sent(message)  # waits for no Object: what was said before it is dropped if the Worker dies
             case m.Told() if message.kept:
                 self._bring(message)
             case _ if self._untold:
@@ -277,8 +306,6 @@ class RemoteWorker:
         match message:
             case m.Printed():
                 events.printed(message.said)
-            case m.SentBatch():
-                events.batch_sent(message.batch)
             case m.Shown():
                 events.running(message.rows)
             case m.Asked():
@@ -289,6 +316,12 @@ class RemoteWorker:
                 events.came(message.came)
             case _:
                 events.rested()
+
+    def _batch_sent(self, message: m.SentBatch) -> None:
+        """Hear of a Batch, and let it go where the Worker waits for that."""
+        if self._events is not None:
+            number = message.number
+            self._events.batch_sent(message.batch, lambda: self._send(m.MayGo(number)) if number else None)
 
     def _told(self, message: m.Told, descriptors: tuple[int, ...]) -> None:
         """Hear what became of what a Run wanted done."""
@@ -339,6 +372,10 @@ class RemoteWorker:
             self._introductions.serves(self._me, message.port)
         else:
             self._introductions.reaches(self._me, message.worker)
+
+
+def _nothing() -> None:
+    """The Batch has gone already, and its Worker too."""
 
 
 def _objects_by_step(event: WorkEvent) -> list[tuple[int, Object]]:

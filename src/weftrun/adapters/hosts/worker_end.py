@@ -25,6 +25,7 @@ from weftrun.ports.worker import Worker
 from weftrun.wire.channel import Channel
 from weftrun.wire.frames import ChannelBroken
 from weftrun.wire.lease_page import host_clock_s
+from weftrun.wire.said_page import SaidPage
 
 _HOST = os.uname().nodename
 PlainMessage = m.BeginRun | m.CloseRun | m.LeaveRun | m.AnswerAttempt | m.EndAttempt | m.FenceWork | m.Drain
@@ -37,6 +38,8 @@ class WorkerEnd:
         worker: the Worker of this process.
         me: its number.
         ttl_s: an engine that gives no sign of life for so long, in seconds, may have lost its Runs to another one (O3).
+        page: where a Batch is noted that leaves before the engine is told; None on another host, where what this end
+            has said last may be lost together with this process.
         ended: called once when the engine has closed its end, has died, or has given no sign of life.
         about: tells of this Worker.
         peers: links to the other Workers of this engine, where it may tell of them. With those on other hosts this one
@@ -54,6 +57,8 @@ class WorkerEnd:
         ended: Callable[[], None],
         about: Callable[[], m.WorkerAbout],
         peers: PeerLinks | DistantPeers,
+        *,
+        page: SaidPage | None = None,
     ) -> None:
         self._loop = loop
         self._objects = objects
@@ -65,6 +70,9 @@ class WorkerEnd:
             objects, worker, me, peers if isinstance(peers, DistantPeers) else None,
             lambda oid: self._send(m.Lacks((oid,))), self.came,
         )  # fmt: skip
+        self._page = page
+        self._asked = 0
+        self._waiting: dict[int, Callable[[], None]] = {}
         self._heard = 0
         self._is_over = False
         self._ttl_s = ttl_s
@@ -142,6 +150,8 @@ class WorkerEnd:
             case m.HoldUntil():
                 left_s = message.at - host_clock_s()
                 worker.hold_until(self._loop.now() + left_s if left_s < math.inf else math.inf)
+            case m.MayGo():
+                self._waiting.pop(message.number)()
             case m.Ping():
                 self._send(m.Pong(self._about()))
             case m.Meet() | m.Dial() | m.Parted():
@@ -210,9 +220,28 @@ class WorkerEnd:
         """An Attempt printed text."""
         self._send(m.Printed(said))
 
-    def batch_sent(self, sent: BatchSent) -> None:
-        """A Batch went to a Sandbox."""
-        self._send(m.SentBatch(replace(sent, host=_HOST)))
+    def batch_sent(self, sent: BatchSent, go: Callable[[], None]) -> None:
+        """A Batch is to go to a Sandbox (W9).
+
+        On the engine's host it is noted in memory that the engine sees, until the socket keeps it; where there is no
+        room it goes after the write. On another host the engine is asked where it must know; for all else nobody waits.
+        """
+        sent = replace(sent, host=_HOST)
+        if self._page is not None:
+            self._send(m.SentBatch(sent))
+            if self._page.is_clear:
+                self._channel.when_sent(self._page.clear)
+            if self._page.note(sent):
+                go()
+            else:
+                self._channel.when_sent(go)
+        elif sent.holds.must_be_known:
+            self._asked += 1
+            self._waiting[self._asked] = go
+            self._send(m.SentBatch(sent, self._asked))
+        else:
+            self._send(m.SentBatch(sent))
+            go()
 
     def came(self, came: Came) -> None:
         """An Object came from another Worker."""
@@ -237,7 +266,7 @@ class WorkerEnd:
             self._send(m.Rested(*rest))
         self._told_rest = rest
 
-    def gone(self, why: str) -> None:
+    def gone(self, why: str, word: m.Word) -> None:
         """A Worker in this process is never gone."""
 
     def _send(self, message: msgspec.Struct, descriptors: Sequence[int] = ()) -> None:

@@ -59,6 +59,7 @@ class LoopChannel(Generic[_In]):
         self._loop = loop
         self._channel = channel
         self._to_close: list[int] = []
+        self._then: list[Callable[[], None]] = []
         self._writing = self._gathers = False
         self._fd = channel.socket.fileno()
         channel.socket.setblocking(False)
@@ -78,6 +79,10 @@ class LoopChannel(Generic[_In]):
         if not self._writing and not self._gathers:
             self._gathers = True
             self._loop.call_soon(self._send_gathered)
+
+    def when_sent(self, then: Callable[[], None]) -> None:
+        """Call back when the other end will hear all that was sent and gathered so far, even if this one ends then."""
+        self._then.append(then)
 
     def _send_gathered(self) -> None:
         self._gathers = False
@@ -112,6 +117,10 @@ class LoopChannel(Generic[_In]):
         elif not done and not self._writing:
             self._writing = True
             self._loop.add_writer(self._fd, self._flush)
+        if done and self._then:
+            then, self._then = self._then, []
+            for go in then:
+                go()
 
     def _close_sent(self) -> None:
         for descriptor in self._to_close:

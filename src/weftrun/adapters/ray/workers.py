@@ -174,7 +174,8 @@ class RayWorkers:
 
 def _alone(begin: Begin, address: str) -> Begin:
     """Return what the Worker of a host is told: who its neighbours reach, or that the engine's host has the store."""
-    return replace(begin, store_folder="") if begin.store_folder else replace(begin, serves_at=address)
+    apart = replace(begin, is_apart=True)
+    return replace(apart, store_folder="") if begin.store_folder else replace(apart, serves_at=address)
 
 
 class _Host:

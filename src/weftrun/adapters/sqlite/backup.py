@@ -43,6 +43,20 @@ def copy_database(source: Path, target: Path, told: Callable[[int, int], None]) 
     _sync(target.parent)
 
 
+def check_journal(path: Path) -> None:
+    """Refuse a file that is no Journal which can be copied.
+
+    Raises:
+        JournalError: it can't be used, or is none.
+    """
+    with translated(path, "copying it"):
+        reader = connections.open_reader(path)
+        try:
+            schema.require_current(reader, path)
+        finally:
+            connections.release(reader)
+
+
 def _copy(reader: apsw.Connection, target: Path, told: Callable[[int, int], None]) -> None:
     writer = apsw.Connection(str(target), flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
     try:

@@ -24,7 +24,7 @@ from weftrun.adapters.sqlite.heads import Binding, Head, check_next, start_bindi
 from weftrun.adapters.sqlite.outbox import add_emits, delete_emits
 from weftrun.adapters.sqlite.places import SqlitePlaces
 from weftrun.adapters.sqlite.statements import SCHEMA, SQL
-from weftrun.model.errors import CommitUnknown, InternalError, JournalError, JournalFull, LeaseLost
+from weftrun.model.errors import CommitUnknown, InternalError, JournalError, JournalFull, JournalMissing, LeaseLost
 from weftrun.model.ids import RunId, RunUid
 from weftrun.model.lease import Session
 from weftrun.model.records import Ended, Retried, Row
@@ -90,7 +90,7 @@ class SqliteJournal(SqlitePlaces):
         self._closed = False
         self._connection: apsw.Connection | None = None
         if not create and not path.exists():
-            raise JournalError(f"There is no Journal at {path}. Give another path, or run a workflow there first.")
+            raise JournalMissing(f"There is no Journal at {path}. Give another path, or run a workflow there first.")
         filesystem.make_folder(path)
         filesystem.check(path, allow_tmpfs=allow_tmpfs)
         self._hash_seed = drawn_hash_seed(entropy)

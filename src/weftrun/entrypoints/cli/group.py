@@ -6,6 +6,11 @@ import difflib
 import importlib
 import os
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, TextIO
 
 import click
 
@@ -14,6 +19,7 @@ from weftrun.entrypoints.cli.exits import Exit, exit_of
 from weftrun.entrypoints.cli.terminal import let_everything_be_printed, shown_text
 from weftrun.model.errors import WeftrunError
 
+_PACKAGE: Final = Path(__file__).parents[2]
 _COMMANDS = {
     "run": "Run a workflow or a function and print its result.",
     "list": "List Runs, newest first.",
@@ -111,7 +117,8 @@ def main(args: list[str] | None = None) -> int:
     if args is None and (instruction := os.environ.get("_WEFTRUN_COMPLETE")):
         return _complete(instruction)
     try:
-        with commands.make_context("weftrun", list(sys.argv[1:] if args is None else args)) as context:
+        words = list(sys.argv[1:] if args is None else args)
+        with _warnings_as_sentences(), commands.make_context("weftrun", words) as context:
             code = commands.invoke(context)
         sys.stdout.flush()
         return code if isinstance(code, int) else Exit.SUCCEEDED
@@ -129,6 +136,27 @@ def main(args: list[str] | None = None) -> int:
     except WeftrunError as error:
         print(f"weftrun: {shown_text(str(error))}", file=sys.stderr)
         return exit_of(error)
+
+
+@contextmanager
+def _warnings_as_sentences() -> Iterator[None]:
+    """Print what weftrun itself warns of as a sentence, without the line of its code that does so."""
+    before = warnings.showwarning
+
+    def say(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int,
+        file: TextIO | None = None, line: str | None = None,
+    ) -> None:  # fmt: skip
+        if Path(filename).is_relative_to(_PACKAGE):
+            print(f"weftrun: {shown_text(str(message))}", file=sys.stderr)
+        else:
+            before(message, category, filename, lineno, file, line)
+
+    warnings.showwarning = say
+    try:
+        yield
+    finally:
+        warnings.showwarning = before
 
 
 def _complete(instruction: str) -> int:

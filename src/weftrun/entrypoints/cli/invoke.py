@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from weftrun.entrypoints.cli.exits import Exit
 from weftrun.entrypoints.cli.output import print_json, print_json_text
 from weftrun.entrypoints.cli.remote import connected, gateway_options
 from weftrun.model.errors import UsageError
@@ -30,7 +31,7 @@ def command(
     run_id: str | None,
     detach: bool,
     timeout: float | None,
-) -> None:
+) -> int:
     """Start a Run of a Workflow or a Function of a gateway, and print its result as JSON.
 
     A str parameter takes VALUE as it is, any other takes JSON; NAME=@FILE takes what a file holds.
@@ -44,15 +45,20 @@ def command(
                 print_json({"id": run.id})
             else:
                 print(run.id)
-            return
+            return Exit.SUCCEEDED
         print(run.id, file=sys.stderr, flush=True)
-        value = run.result(timeout)
+        try:
+            value = run.result(timeout)
+        except TimeoutError as error:
+            print(f"weftrun: {error} The same command with --id {run.id} waits for it again.", file=sys.stderr)
+            return Exit.FAILED
     if isinstance(value, bytes):
         sys.stdout.buffer.write(value)
     elif as_json:
         print_json({"id": run.id, "status": "succeeded", "result": value})
     else:
         print_json_text(json.dumps(value, ensure_ascii=False))
+    return Exit.SUCCEEDED
 
 
 def _arguments(client: Any, app: str, function: str, words: tuple[str, ...]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import shlex
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
@@ -12,7 +13,7 @@ import click
 from msgspec import Struct
 
 from weftrun import assembly
-from weftrun.assembly import Look, Reader, open_reader
+from weftrun.assembly import Look, Reader, made_sentence, open_reader, place_of
 from weftrun.fronts.faasflow.templates import cluster_of
 from weftrun.model.errors import RunNotFound, UsageError
 from weftrun.model.records import Row
@@ -165,6 +166,16 @@ def reading(db: str | None) -> Iterator[Reader]:
         yield reader
     finally:
         reader.close()
+
+
+@contextmanager
+def telling_of_a_new_journal(db: str | None) -> Iterator[None]:
+    """Say on stderr where a Journal was made in the block: it knows no Run that was started elsewhere."""
+    place = place_of(db)
+    is_new = place.is_missing
+    yield
+    if is_new and not place.is_missing:
+        print(f"weftrun: {made_sentence(place)}", file=sys.stderr)
 
 
 def found(reader: Reader, run: str) -> RunInfo:

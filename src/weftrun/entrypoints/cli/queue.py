@@ -8,11 +8,11 @@ from typing import Any
 import click
 
 from weftrun.assembly import queue_book
-from weftrun.entrypoints.cli.options import journal_options
+from weftrun.entrypoints.cli.options import journal_options, telling_of_a_new_journal
 from weftrun.entrypoints.cli.output import print_json
 from weftrun.entrypoints.cli.table import Column, print_table
 from weftrun.model.errors import RunNotFound, UsageError
-from weftrun.model.queues import QueueCounts
+from weftrun.model.queues import RATE_MAX, QueueCounts
 from weftrun.sdk.queues import check_queue_name, limits_of
 from weftrun.views.units import count_of
 
@@ -28,6 +28,8 @@ _COLUMNS = (
     Column("length", right=True, rank=4, if_any=True),
 )
 _PERIODS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_SHORTEST_S = 0.001
+_LONGEST_S = 86_400.0
 _NONE = "none"
 
 
@@ -102,7 +104,7 @@ def set_(
     checked = limits_of(changes)
     if not (changes or create):
         raise UsageError("Say what to set: --concurrency, --per-key, --rate or --length; or --create to make a queue.")
-    with queue_book(db, makes=create) as book:
+    with telling_of_a_new_journal(db), queue_book(db, makes=create) as book:
         try:
             book.set(queue, {name: getattr(checked, name) for name in changes}, makes=create)
         except RunNotFound as error:
@@ -169,8 +171,8 @@ def delete(queue: str, db: str | None, as_json: bool) -> None:
 def _number(option: str, text: str) -> int | None:
     if text == _NONE:
         return None
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise UsageError(f"{option} {text!r} is no limit: give a whole number, 1 or more, or none.")
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) < 2**31:
+        raise UsageError(f"{option} {text!r} is no limit: give a whole number, from 1 to {2**31 - 1:,}, or none.")
     return int(text)
 
 
@@ -178,9 +180,14 @@ def _rate(text: str) -> tuple[int, float] | None:
     if text == _NONE:
         return None
     found = re.fullmatch(r"([0-9]{1,9})/([0-9]*\.?[0-9]*)([smhd])", text)
-    if found is None or found[2] == ".":
-        raise UsageError(f"--rate {text!r} is no rate: give 50/1s for 50 Runs in any second, 100/15m, or none.")
-    return int(found[1]), float(found[2] or 1) * _PERIODS[found[3]]
+    if found is not None and found[2] != ".":
+        starts, per_s = int(found[1]), float(found[2] or 1) * _PERIODS[found[3]]
+        if 1 <= starts <= RATE_MAX and _SHORTEST_S <= per_s <= _LONGEST_S:
+            return starts, per_s
+    raise UsageError(
+        f"--rate {text!r} is no rate: give 50/1s for 50 Runs in any second, 100/15m, or none; up to {RATE_MAX:,} Runs, "
+        "in a day at most."
+    )
 
 
 def _status(counts: QueueCounts) -> str:

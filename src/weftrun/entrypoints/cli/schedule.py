@@ -10,12 +10,12 @@ from weftrun.assembly import check_timetable, schedule_book, times_of
 from weftrun.entrypoints.cli.arguments import bind
 from weftrun.entrypoints.cli.candidates import parameters, targets
 from weftrun.entrypoints.cli.durations import seconds_of
-from weftrun.entrypoints.cli.options import journal_options
+from weftrun.entrypoints.cli.options import journal_options, telling_of_a_new_journal
 from weftrun.entrypoints.cli.output import clock, print_json
 from weftrun.entrypoints.cli.table import Column, print_table
 from weftrun.entrypoints.cli.target import load
 from weftrun.model.errors import UsageError
-from weftrun.model.schedules import CatchUp, KeptSchedule, Timetable
+from weftrun.model.schedules import CatchUp, KeptSchedule, Timetable, run_of
 from weftrun.sdk.schedules import Change, check_schedule_id, wanted
 
 _COLUMNS = (
@@ -31,7 +31,6 @@ _NEXT = 3
 _DONE = {
     "pause": "is paused: it starts nothing until `weftrun schedule resume`",
     "resume": "goes on",
-    "delete": "was deleted; Runs that it has started go on",
 }
 
 
@@ -88,7 +87,7 @@ def create(
     function = load(target)
     args, kwargs = bind(function, arguments)
     asked = wanted(schedule, when, function, args, kwargs)
-    with schedule_book(db, makes=True) as book:
+    with telling_of_a_new_journal(db), schedule_book(db, makes=True) as book:
         made = book.create(asked)
         if paused and not made.is_paused:
             book.change(schedule, "pause")
@@ -146,7 +145,24 @@ def _change(name: Change, told: str) -> click.Command:
 
 command.add_command(_change("pause", "Let a schedule start nothing until it is resumed."))
 command.add_command(_change("resume", "Let a schedule go on; what came meanwhile is not made up for."))
-command.add_command(_change("delete", "Delete a schedule; Runs that it has started go on."))
+
+
+@command.command("delete")
+@click.argument("schedule", metavar="ID")
+@journal_options
+def delete(schedule: str, db: str | None, as_json: bool) -> None:
+    """Delete a schedule; Runs that it has started go on, and what no engine has started yet is not started."""
+    with schedule_book(db) as book:
+        left = [run_of(schedule, due) for due in book.get(schedule).pending]
+        book.change(schedule, "delete")
+    if as_json:
+        print_json({"id": schedule, "done": "delete", "left_out": left})
+        return
+    print(f"The schedule {schedule} was deleted; Runs that it has started go on.")
+    if left:
+        print(
+            f"No engine had started {', '.join(left[:_NEXT])}{' and others' * (len(left) > _NEXT)}: nothing does now."
+        )
 
 
 @command.command("trigger")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from weftrun.assembly import place_of
 from weftrun.entrypoints.cli.options import journal_options
@@ -22,7 +23,22 @@ _PORT = 8_420
 _PORT_OF_FAASM = 8_080
 
 
-def _check(apps: tuple[Path, ...], tls_cert: str | None, tls_key: str | None) -> None:
+_OF_FAASM = ("storage", "store", "storage_port", "wasm_time_s")
+
+
+def _check(
+    apps: tuple[Path, ...], tls_cert: str | None, tls_key: str | None, compat: str | None, *, page: bool
+) -> None:
+    source_of = click.get_current_context().get_parameter_source
+    for name in _OF_FAASM:
+        if compat != "faasm" and source_of(name) is ParameterSource.COMMANDLINE:
+            raise UsageError(
+                f"--{name.replace('_', '-')} means nothing without --compat faasm: add that, or leave it out."
+            )
+    if compat == "faasm" and page:
+        raise UsageError(
+            "--page can't be shown with --compat faasm: serve the page by another `weftrun serve` or `ui`."
+        )
     if (tls_cert is None) != (tls_key is None):
         raise UsageError("--tls-cert and --tls-key go together: one names the certificate, the other its key.")
     for app in apps:
@@ -120,7 +136,7 @@ def command(
     and called there as in Faasm, and a storage role beside it keeps their keys. `--compat faasflow` and
     `faasbatch` also answer /run, /clear and /info.
     """
-    _check(apps, tls_cert, tls_key)
+    _check(apps, tls_cert, tls_key, compat, page=page)
     server = _module("server", "serve")
     default = _PORT_OF_FAASM if compat == "faasm" else _PORT
     settings = server.ServerSettings(

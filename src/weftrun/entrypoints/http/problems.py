@@ -137,9 +137,25 @@ def _error(one: Any) -> str:
     return f"{where}: {one.get('message', '')}" if where else str(one.get("message", ""))
 
 
+def _of_the_framework(request: Request[Any, Any, Any], problem: Problem) -> str:
+    """Return a sentence for what is answered before a route of ours is; empty for all else."""
+    path = writable(request.url.path)
+    match problem.type.removeprefix(_URN):
+        case "http-404":
+            return f"There is no route {path}: /openapi.json tells which there are."
+        case "http-405":
+            return f"The route {path} has no {request.method}: /openapi.json tells what it has."
+        case "http-400":
+            return f"The request is not as it must be: {problem.detail.rstrip('.')}."
+        case _:
+            return ""
+
+
 def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Answer a request with the problem that an error is."""
     refusal = refusal_of(error)
+    if told := _of_the_framework(request, refusal.problem):
+        refusal.problem = replace(refusal.problem, detail=told)
     if prefix := getattr(request.scope.get("weftrun_caller"), "prefix", ""):  # what a tenant never sees of its ids
         refusal.problem = replace(refusal.problem, detail=refusal.problem.detail.replace(prefix, ""))
     if refusal.problem.status >= 500 and refusal.problem.status != 503:

@@ -158,7 +158,7 @@ class _Line:
         if whole in steps:
             return f"{step} is an item of a map: fork Run {id} from the map, {whole}."
         if step == self._root:
-            wrong = f"{step} is the workflow of Run {id} itself, and no Step of it: start it again under another id, or"
+            wrong = f"{step} is the workflow of Run {id} itself, and no Step of it: start it again under another id"
         else:
             hint = did_you_mean(step, steps, _SHOWN_MAX)
             wrong = f"No record of Run {id} tells of a Step {step!r}, so nothing can be forked from there.{hint}"
@@ -167,7 +167,7 @@ class _Line:
         if len(steps) > _LISTED_MAX:
             there = f"{there} and {len(steps) - _LISTED_MAX} more, which `weftrun steps {id}` shows"
         if step == self._root:
-            return f"{wrong} fork from one of its Steps: {there}."
+            return f"{wrong}, or fork from one of its Steps: {there}." if steps else f"{wrong}."
         return f"{wrong} Its Steps are {there}." if steps else f"{wrong} It has no Steps."
 
     def _check_outputs(self) -> None:
@@ -262,7 +262,8 @@ class _Line:
         return call is None or self.recorded.numbers.get(call.body, {}).get(call.number) == step
 
     def _copy(self, done: StepOutcome, *, compares: bool) -> StepOutcome:
-        return replace(done, step=_plain(done.step), call=_copied(done.call, compares=compares), emits=())
+        cause = "" if done.cause == "kept" else done.cause  # a fork has no earlier life that it could be kept from
+        return replace(done, step=_plain(done.step), call=_copied(done.call, compares=compares), emits=(), cause=cause)
 
     def functions(self) -> tuple[tuple[StepId, str], ...]:
         """Return the Functions of copied Steps of the `def` bodies that are entered again."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from weftrun.machines.retry import must_know
 from weftrun.machines.worker import bodies, pressure, turns, warm
 from weftrun.machines.worker.outcomes import (
     fail_lane,
@@ -35,7 +36,7 @@ from weftrun.model.outcomes import Failure, Reason
 from weftrun.model.policy import FunctionSpec
 from weftrun.model.strategy import ADAPTIVE, Strategy
 from weftrun.model.warm import UNRULED, Warm, WarmCounts
-from weftrun.model.work import InSlot, KillSandbox, WorkerCommand
+from weftrun.model.work import BatchHolds, InSlot, KillSandbox, WorkerCommand
 
 _STARTS_MAX = 3
 """Starts of a profile that may fail in a row before all that waits for it fails."""
@@ -333,6 +334,16 @@ class WorkerMachine:
                 box.revoked_at = box.revoked_at if box.revoked else now
                 box.revoked |= hit
                 state.look_by(now + REVOKED_S)
+
+    def holds(self, sandbox: SandboxId, no: int) -> BatchHolds:
+        """Return what is in a Batch that a Sandbox was just given."""
+        given = next(given for given in reversed(self.state.boxes[sandbox].given) if given.no == no)
+        known = must_know(given.lane.function)
+        if given.items is not None:
+            asked = given.items.asked
+            return BatchHolds((), (given.items.run, asked.step, asked.attempt), tuple(given.open_items), known)
+        singles = tuple([(run, i.step, i.attempt, i.undoes) for run, i in filter(None, given.singles)])
+        return BatchHolds(singles, None, (), known)
 
     def invocation_at(self, sandbox: SandboxId, no: int, index: int) -> tuple[int, Invocation] | None:
         """Return the Run's number and the Invocation at a place of a Batch that a Sandbox has not reported yet."""

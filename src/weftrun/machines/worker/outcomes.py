@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from weftrun.machines.ranges import count, without
-from weftrun.machines.retry import may_repeat
+from weftrun.machines.retry import must_know
 from weftrun.machines.worker.state import Box, Given, Items, Lane, Seen, WorkerState
 from weftrun.model.events import AttemptsEnded, ItemsEnded, OutputPut
 from weftrun.model.ids import StepId, item_step
@@ -176,7 +176,7 @@ def _failure_of(box: Box, given: Given, index: int, seen: Seen, why: str) -> Fai
     if box.blamed == (given.no, index):
         text = f"{_IDLE_ENDS_MAX} Sandboxes one after the other ended without an outcome of {function.label}: {why}"
         return Failure(Reason.LOST, "SandboxLost", text)
-    if (ran and box.doom is None) or (was_entered and (not may_repeat(function) or function.rollback)):
+    if (ran and box.doom is None) or (was_entered and must_know(function)):
         return Failure(Reason.LOST, "SandboxLost", f"the Sandbox that ran {function.label} ended: {why}")
     return None
 

@@ -13,6 +13,7 @@ import pytest
 
 from weftrun.model.commands import Arm, Armed, Invoke, Revoke, Taken
 from weftrun.model.events import AttemptsEnded
+from weftrun.model.hosts import Word
 from weftrun.model.ids import RunId, RunUid, SandboxId, StepId
 from weftrun.model.messages import Asking, Invocation
 from weftrun.model.policy import Bundle
@@ -77,8 +78,9 @@ class Heard:
     def printed(self, said: Said) -> None:
         """Nothing here prints."""
 
-    def batch_sent(self, sent: BatchSent) -> None:
+    def batch_sent(self, sent: BatchSent, go: Callable[[], None]) -> None:
         """Note a Batch."""
+        go()
         self._note(lambda: self.batches.append(sent))
 
     def came(self, came: Came) -> None:
@@ -97,7 +99,7 @@ class Heard:
         """Let whoever waits look again."""
         self._note(lambda: None)
 
-    def gone(self, why: str) -> None:
+    def gone(self, why: str, word: Word) -> None:  # noqa: ARG002
         """Fail: nobody ends this Worker."""
         raise AssertionError(why)
 

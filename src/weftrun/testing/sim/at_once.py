@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from weftrun.machines.retry import may_repeat
+from weftrun.model.policy import Kind
 from weftrun.testing.sim.chance import Chance
 from weftrun.testing.sim.ledger import LedgerEntry
 from weftrun.testing.sim.plans_model import BodyPlan, Op
@@ -35,10 +37,11 @@ def _shared(op: Op, chance: Chance) -> Op:
 def entered_again(entries: Sequence[LedgerEntry]) -> Iterator[str]:
     """Yield Attempts that were entered twice in one opening of their Run, though nobody may see them twice.
 
-    That is what `retries=0` promises: the loss of a Sandbox does not bring an Attempt again. An engine that takes the
-    Run over, reads it again or begins another life of it knows only what is on record: each opening counts by itself.
+    That is what `retries=0` promises: the loss of a Sandbox, or of a Worker (W9), does not bring an Attempt again. An
+    engine that takes the Run over, reads it again or begins another life of it knows only what is on record: each
+    opening counts by itself.
     """
-    once = (e for e in entries if e.function.label == "beside_once")
+    once = (e for e in entries if e.function.kind is Kind.FUNCTION and not may_repeat(e.function))
     for (engine, opening, _, step, attempt), count in Counter(
         (e.engine, e.opening, e.uid, e.step, e.attempt) for e in once
     ).items():

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from weftrun.model.commands import WorkCommand
-from weftrun.model.hosts import ENGINE, SANDBOXES_EACH
+from weftrun.model.hosts import ENGINE, SANDBOXES_EACH, Word
 from weftrun.model.ids import ObjectId, RunId, RunUid, SandboxId, WorkerId
 from weftrun.model.limits import Limits
 from weftrun.model.messages import Answer, Asking
@@ -17,13 +17,13 @@ from weftrun.model.outcomes import Failure
 from weftrun.model.policy import Bundle
 from weftrun.model.values import Data
 from weftrun.model.visiting import objects_in
-from weftrun.model.work import AttemptAt, BatchSent, Came, Running, Said, WorkEvent
+from weftrun.model.work import AttemptAt, BatchHolds, BatchSent, Came, Running, Said, WorkEvent
 from weftrun.ports.objects import Objects
 from weftrun.ports.peers import Handed
 from weftrun.ports.worker import WorkerEvents
 from weftrun.runtime.worker_driver import WorkerDriver
 from weftrun.testing.sim.chance import Chance
-from weftrun.testing.sim.loop import Delays, SimLoop
+from weftrun.testing.sim.loop import SimLoop
 from weftrun.testing.sim.outside import Outside
 from weftrun.testing.sim.sandboxes import ScriptedSandboxes
 from weftrun.testing.sim.settings import WorkerSettings
@@ -205,7 +205,7 @@ class SimWorker:
             self.loop, self.sandboxes, self.objects, limits, settings.sandboxes, first_sandbox=id * SANDBOXES_EACH,
             peers=self.peers,
         )  # fmt: skip
-        self.link = SimLink(self, engine, driver, outside, self.objects, settings.reports_s)
+        self.link = SimLink(self, engine, driver, outside, self.objects, settings)
         self.loop.call_soon(self._watch)
 
     def _watch(self) -> None:
@@ -224,7 +224,7 @@ class SimWorker:
         """The process is gone; its engine hears of it after what was said before."""
         if not self._over:
             self.end()
-            self.link.tell(lambda events: events.gone(why))
+            self.link.tell(lambda events: events.gone(why, Word.ALL))
             self._gone(self)
 
     def declared_dead(self) -> None:
@@ -250,19 +250,20 @@ class SimLink:
     Attributes:
         heard_at: when the Worker last gave a sign of life; `pinged_at` when the engine last did, as the Worker knows.
         about: nothing: nobody looks on here.
+        is_apart: whether it may be cut off: then what it has said last may never come.
         taken: number of the last piece of work that has arrived.
     """
 
     def __init__(
         self, worker: SimWorker, engine: SimLoop, driver: WorkerDriver, outside: Outside, objects: CountedObjects,
-        reports_s: Delays,
+        settings: WorkerSettings,
     ) -> None:  # fmt: skip
         self._worker = worker
         self._engine = engine
         self._driver = driver
         self._outside = outside
         self._objects = objects
-        (least_s, most_s), (least_more_s, most_more_s) = outside.pace.hop_s, reports_s
+        (least_s, most_s), (least_more_s, most_more_s) = outside.pace.hop_s, settings.reports_s
         self._reports_s = least_s + least_more_s, most_s + most_more_s
         self._known: set[ObjectId] = set()
         self._sent = self._heard = self.taken = 0
@@ -271,6 +272,7 @@ class SimLink:
         self.heard_at: float | None = None
         self.about = None
         self.is_cut = False
+        self.is_apart = settings.cuts > 0.0
         self.pinged_at = engine.now()
         driver.listen(_Reported(self, driver))
 
@@ -291,6 +293,14 @@ class SimLink:
         if not self.is_cut:
             self._engine.after(self._reports_s, f"from worker {self._worker.id}", arrive)
 
+    def must_ask(self, holds: BatchHolds) -> bool:
+        """Say whether a Batch waits until the engine knows of it: what was said last may be lost with the Worker."""
+        return self.is_apart and holds.must_be_known
+
+    def let_go(self, go: Callable[[], None]) -> None:
+        """Let a Batch go a little later, that has waited for the engine to know of it."""
+        self._give(lambda _: go())
+
     def cut(self) -> None:
         """Let nothing more arrive, either way."""
         self.is_cut = True
@@ -303,7 +313,7 @@ class SimLink:
     def lost(self, why: str) -> None:
         """The engine goes on without the Worker."""
         if self._events is not None:
-            self._events.gone(why)
+            self._events.gone(why, Word.ASKED)
 
     def end(self) -> None:
         """The engine has declared the Worker dead."""
@@ -408,9 +418,13 @@ class _Reported:
         """An Attempt printed text."""
         self._link.tell(lambda events: events.printed(said))
 
-    def batch_sent(self, sent: BatchSent) -> None:
-        """A Batch went to a Sandbox."""
-        self._link.tell(lambda events: events.batch_sent(sent))
+    def batch_sent(self, sent: BatchSent, go: Callable[[], None]) -> None:
+        """A Batch is to go to a Sandbox: on another host that waits for the engine, where it must know (W9)."""
+        if self._link.must_ask(sent.holds):
+            self._link.tell(lambda events: events.batch_sent(sent, lambda: self._link.let_go(go)))
+        else:
+            self._link.tell(lambda events: events.batch_sent(sent, _nothing))
+            go()
 
     def running(self, rows: Sequence[Running]) -> None:
         """Something has been running for long."""
@@ -437,8 +451,12 @@ class _Reported:
 
         self._link.tell(hear)
 
-    def gone(self, why: str) -> None:
+    def gone(self, why: str, word: Word) -> None:
         """The driver itself is never gone."""
+
+
+def _nothing() -> None:
+    """A Batch has gone already."""
 
 
 class CountedObjects:

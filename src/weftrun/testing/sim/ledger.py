@@ -8,6 +8,9 @@ from weftrun.model.ids import RunUid, StepId
 from weftrun.model.policy import FunctionSpec, Kind
 from weftrun.testing.sim.values import Lineage
 
+AttemptOf = tuple[RunUid, StepId, int]
+"""A Run, a Step of it (or an item of a map), and the number of an Attempt."""
+
 
 @dataclass(frozen=True)
 class LedgerEntry:
@@ -54,6 +57,7 @@ class Ledger:
         committed: last committed row of each Run, kept by the Journal's layer.
         owners: which process owns each Run that has a row, kept by the Journal's layer; 0 for nobody.
         openings: how often each process has read each Run, kept by the Journal's layer.
+        handed: Attempts that were given to a Sandbox.
     """
 
     entries: list[LedgerEntry] = field(default_factory=list)
@@ -61,6 +65,7 @@ class Ledger:
     committed: dict[RunUid, int] = field(default_factory=dict)
     owners: dict[RunUid, int] = field(default_factory=dict)
     openings: dict[tuple[int, RunUid], int] = field(default_factory=dict)
+    handed: set[AttemptOf] = field(default_factory=set)
 
     def enter(
         self,

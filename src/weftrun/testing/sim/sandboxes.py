@@ -7,13 +7,14 @@ from functools import partial
 import msgspec
 
 from weftrun.model.ids import ObjectId, SandboxId
-from weftrun.model.messages import Batch, Dropped, FromSandbox, ToSandbox
+from weftrun.model.messages import Batch, Dropped, FromSandbox, ItemBatch, ToSandbox
 from weftrun.ports.objects import Objects
 from weftrun.ports.sandboxes import Profile, Progress, SandboxEvents
 from weftrun.testing.sim.faults import Crash
 from weftrun.testing.sim.guest import Running, ScriptedGuest
 from weftrun.testing.sim.loop import SimLoop
 from weftrun.testing.sim.outside import Died, Letter, Outside
+from weftrun.testing.sim.parting import attempts_in
 
 _NOWHERE = Progress(0, -1, False, 0.0)
 
@@ -68,6 +69,8 @@ class ScriptedSandboxes:
 
     def send(self, sandbox: SandboxId, message: ToSandbox) -> None:
         """Send a message and the mappings of its Objects, which the Sandbox then holds by itself."""
+        if isinstance(message, Batch | ItemBatch):
+            self._outside.ledger.handed.update(attempts_in(message))
         box = self._boxes.get(sandbox)
         if box is None or not box.alive:
             return

@@ -16,6 +16,7 @@ from weftrun.model.limits import Limits
 from weftrun.testing.oracles import findings
 from weftrun.testing.sim.at_once import entered_again, with_sharing
 from weftrun.testing.sim.awaiting import draw_sent, with_waits
+from weftrun.testing.sim.chained import draw_chain, drawn_alone, with_chain
 from weftrun.testing.sim.chance import Chance
 from weftrun.testing.sim.effects import Effects, draw_effects, settings_with, with_effects
 from weftrun.testing.sim.endless import harmed, has_endless, with_endless
@@ -274,21 +275,22 @@ def draw_world(
     """
     chance = Chance(seed, "swarm")
     engines = Chance(seed, "engines")
-    settings = _drawn_apart(with_engines(draw_settings(chance), engines), seed)
     outside = Chance(seed, "effects")
     does = draw_effects(outside) if effects else Effects((), (), 0.0, ())
-    settings = settings_with(settings, does, outside)
+    settings = settings_with(_drawn_apart(with_engines(draw_settings(chance), engines), seed), does, outside)
     settings = _drawn_as_asked(settings, seed, server=server, lives=lives, operators=operators)
     endless = Chance(seed, "endless")
     goes_on = endless.happens(0.4)
     settings = with_workers(settings, seed, joins=joins) if workers else settings
     drawn = Chance(seed, "signals")
     waits = drawn if drawn.happens(0.4) else None
+    alone = None if joins or firsts else drawn_alone(seed)
+    settings = with_chain(settings, alone) if alone is not None else settings
     world = World(seed, folder, FUNCTIONS, faults=DrawnFaults(seed, settings), settings=settings)
     for name, kind in zip((NEAR, FAR), does.sinks, strict=False):
         world.add_sink(name, kind)
-    for number in range(1 + chance.below(3)):
-        watches = chance.happens(0.6) and not joins
+    for number in range(1 if alone is not None else 1 + chance.below(3)):
+        watches = chance.happens(0.6) and alone is None and not joins
         plan = with_effects(draw_plan(chance, watches=watches), does, outside)
         plan = with_endless(plan, endless) if goes_on else plan
         plan = with_sharing(plan, Chance(seed, f"sharing {number}")) if sharing else plan
@@ -296,6 +298,7 @@ def draw_world(
             plan = with_outputs(plan, Chance(seed, f"outputs {number}"), NO_CALLS, durable=durable)
         plan = with_waits(plan, waits) if waits is not None and (watches or not firsts) else plan
         plan = draw_joins(Chance(seed, f"joins {number}")) if joins else plan
+        plan = draw_chain(alone) if alone is not None else plan
         plan = with_firsts(plan, Chance(seed, f"firsts {number}"), NO_CALLS, watches=watches) if firsts else plan
         plan = draw_races(plan, Chance(seed, f"races {number}"), watches=watches)
         client = world.start(f"run-{number}", watched if watches else wired, plan, at_s=chance.between(0.0, 0.02))
