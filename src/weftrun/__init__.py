@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from weftrun.model.warm import Warm
     from weftrun.model.wasm import WasmLimits
     from weftrun.sdk.choice import when
+    from weftrun.sdk.first import first
     from weftrun.sdk.patching import deprecate_patch, patched
     from weftrun.sdk.queues import Queue, queue
     from weftrun.sdk.schedules import Schedule, cron, every

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.cli.conftest import Cli
 from tests.engine.conftest import until
 
 import weftrun
@@ -420,3 +421,18 @@ def test_runs_are_replayed_against_an_app_before_it_is_deployed(cli, journal: Pa
     history = cli("history", "one").out.splitlines()
     assert json.loads(history[0])["id"] == "one"
     assert cli("check", "articles.py", "--ended", "3").code == 2
+
+
+def test_a_workflow_in_yaml_is_read(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "one.py").write_text("def main():\n    pass\n")
+    file = tmp_path / "flow.yaml"
+    file.write_text("functions:\n- {name: one}\n")
+    done = cli("check", str(file), "--json")
+    assert (done.code, json.loads(done.out)["functions"]) == (0, 1)
+    assert "0 findings in" in done.err
+    file.write_text("functions:\n- {name: one, weftrun: {needs: 2}, sauce: one}\n")
+    done = cli("check", str(file))
+    assert (done.code, done.out) == (2, "")
+    assert "flow.yaml:2: the function 'one' has no key 'sauce'; did you mean 'source'?" in done.err
+    done = cli("check", str(file), "--against", "sqlite:///x.db")
+    assert (done.code, "replay the Runs of a Python app" in done.err) == (2, True)

@@ -15,6 +15,7 @@ from tests.cli.conftest import Cli
 from tests.fronts import test_blocks as blocks
 from tests.fronts import test_hierarchy as hierarchy
 from tests.fronts import test_running as flat
+from tests.fronts import test_some as some
 from tests.fronts.flows import ran, write
 from tests.fronts.test_wfformat import NEW
 
@@ -35,6 +36,7 @@ CASES: dict[str, tuple[dict[str, str], str, dict[str, Any]]] = {
     "judging": (JUDGING, "workflow_info.yaml", {"n": 1}),
     "tasks": ({**hierarchy.FUNCTIONS, "flow.yaml": hierarchy.TASKS}, "flow.yaml", {"count": 4, "less": 2}),
     "nested": ({**hierarchy.FUNCTIONS, "flow.yaml": hierarchy.NESTED}, "flow.yaml", {"count": 3}),
+    "some": ({**some.FUNCTIONS, "flow.yaml": some.SURE}, "flow.yaml", {}),
     "trace": ({"trace.json": json.dumps(NEW)}, "trace.json", {}),
 }
 SHORT = ("foreach", "deep")

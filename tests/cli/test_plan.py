@@ -8,6 +8,12 @@ from pathlib import Path
 import pytest
 from tests.cli.conftest import Cli
 
+from weftrun.machines.placement.plan import make_plan
+from weftrun.model.ids import StepId
+from weftrun.model.placement import Expected, Grouping, Network, PlanStep, PlanWorker
+from weftrun.views.came import Transfer
+from weftrun.views.plan import Links, links_of, plan_lines, plan_view
+
 APP = """\
 import weftrun
 
@@ -86,8 +92,10 @@ def test_a_file_says_what_it_expects(cli: Cli, flow_yaml: str) -> None:
     assert (slow.code, slow.err) == (0, "")
     assert "3 Steps as the file says" in slow.out
     assert "critical path: 5 s" in slow.out
+    assert "links: 5 MB/s, as --bandwidth says" in slow.out
     assert "0 B of 95.4 MiB that Steps read of each other" in slow.out
     assert "2 values and 95.4 MiB stay, most of it what first gives to 2 Steps" in slow.out
+    assert "links: 100 MB/s, taken as that, since no Run tells" in cli(*words).out
     fast = cli(*words, "--bandwidth", "500")
     assert "critical path: 3.1 s" in fast.out
     assert "first to Worker 2, for 1 reader: 47.7 MiB" in fast.out
@@ -139,3 +147,13 @@ def test_bad_input_is_told_in_a_sentence(cli: Cli, app: str, flow_yaml: str, wor
     assert (said.code, said.out) == (2, "")
     assert says in said.err
     assert "Traceback" not in said.err
+
+
+def test_links_are_told_by_what_crossed_them() -> None:
+    came = [Transfer(StepId("cut[0]"), 2, 1, 10_000_000, 5.0, 5.0 + seconds) for seconds in (0.5, 1.0)]
+    speed = links_of([*came, Transfer(StepId("cut[0]"), 2, 0, 10_000_000, 5.0, 9.0)])
+    links = Links(Network(speed.bytes_s), "run", speed.values)
+    steps = [PlanStep("cut[0]", Expected())]
+    plan = make_plan("planned", steps, [PlanWorker(1)], links.network, Grouping())
+    view = plan_view("flow", plan, steps, ["run"], workers=1, places=1, run="first", links=links)
+    assert "links: 20 MB/s, as 2 values of Run first crossed" in list(plan_lines(view))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,6 +75,22 @@ async def reads() -> list[int]:
 @workflow
 async def reads_inside() -> int:
     return await weftrun.signal("number", int)
+
+
+@function
+def stays(file: str) -> None:
+    while not Path(file).exists():
+        time.sleep(0.01)
+
+
+@workflow
+async def asks_while_it_works(file: str) -> str:
+    """Waits for a signal while a Step runs; then for a time."""
+    work = stays.step(file)
+    word = await weftrun.signal("word", str)
+    await weftrun.gather(work)
+    await weftrun.sleep(3600.0)
+    return word
 
 
 @workflow

@@ -41,6 +41,12 @@ def awaited(url: str, id: str, name: str) -> bool:
         )
 
 
+def with_waits(url: str, id: str) -> str | None:
+    with contextlib.closing(open_reader(url)) as reader:
+        info = reader.find(id)
+        return info.waiting_for if info is not None else None
+
+
 def entered(ledger: Path) -> list[str]:
     return ledger.read_text().split() if ledger.exists() else []
 
@@ -278,6 +284,34 @@ def test_story_and_lists_tell_of_waits(url: str, tmp_path: Path, capsys: Any) ->
         assert "signal:verdict[0]\tsucceeded" in capsys.readouterr().out
         assert main(["timeline", "asks", "--db", url]) == 0
         engine.get("naps").cancel()
+
+
+def test_a_run_that_is_held_in_memory_says_what_it_waits_for(url: str, tmp_path: Path, capsys: Any) -> None:
+    """In its own process and in others, though it is not suspended; and it stops saying so."""
+    with opened(url, recover="none") as engine:  # it lets no Run go
+        _says_what_it_waits_for(engine, url, tmp_path, capsys)
+
+
+def _says_what_it_waits_for(engine: weftrun.Engine, url: str, tmp_path: Path, capsys: Any) -> None:
+    run = engine.start(a.asks_while_it_works.options(id="a"), str(tmp_path / "go"))
+    until(lambda: awaited(url, "a", "word"))
+    assert owned(engine) == 1
+    assert run.waiting_for == "signal word"
+    with pytest.raises(SignalRefused, match="it is 3, not a text"):
+        run.signal("word", 3)
+    assert main(["signal", "a", "word", "3", "--db", url]) == 2
+    assert main(["list", "--json", "--db", url]) == 0
+    (told,) = (one for one in json.loads(capsys.readouterr().out) if one["id"] == "a")
+    assert (told["waiting_for"], "waits" in told) == ("signal word", False)
+    assert main(["get", "a", "--db", url]) == 0
+    assert "has it, and it waits for the signal word" in capsys.readouterr().out
+    assert run.signal("wrod", "x").startswith("No wait for the signal 'wrod' is open: Run a waits for 'word'.")
+    run.signal("word", "yes")
+    until(lambda: run.waiting_for is None and with_waits(url, "a") is None)
+    (tmp_path / "go").touch()
+    until(lambda: run.waiting_for == "sleep" and with_waits(url, "a") == "sleep")
+    run.cancel()
+    until(lambda: run.status == "cancelled" and with_waits(url, "a") is None)
 
 
 def test_a_run_has_so_many_signals_and_no_more(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

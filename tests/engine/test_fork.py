@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -52,8 +53,11 @@ def told(url: str, id: str) -> str:
 
 def test_large_values_and_draws_and_times_are_reused(engine: weftrun.Engine, url: str, folder: str) -> None:
     before = engine.run(forked.watched.options(id="watched"), LARGE, 1, folder)
+    asked_at = time.time()
     run = engine.fork("watched", "size[0]", id="watched-2")
     assert run.result(timeout_s=60) == before
+    (size,) = (step for step in run.steps() if step.id == "size[0]")
+    assert size.waited_s <= size.entered_at - asked_at, "what it waited is counted from when it was forked"
     assert entered(folder) == ["drawn[0]", "large[0]", "size[0]", "size[0]"]
     assert engine.fork("watched", "size[0]", id="watched-2").result(timeout_s=60) == before, "the same fork"
     assert "It is a fork of Run watched: what had settled there before size[0] is reused." in told(url, "watched-2")

@@ -11,7 +11,8 @@ from tests.engine import streaming as s
 
 from weftrun import function, workflow
 from weftrun.model.errors import PolicyError, UsageError
-from weftrun.sdk.stream import FlowingAt, Stream
+from weftrun.model.messages import StreamAnswer
+from weftrun.sdk.stream import Flowing, FlowingAt, Passage, Stream
 
 
 def test_a_plain_call_gives_all_that_is_yielded() -> None:
@@ -30,6 +31,15 @@ def test_a_stream_is_pickled_whole_whatever_was_read_of_it() -> None:
     assert next(stream) == 1
     assert list(pickle.loads(pickle.dumps(stream))) == [1, 2, 3]
     assert repr(stream) == "<stream of 3 chunks: [1, 2, 3]>"
+
+
+def test_a_stream_has_no_length_and_says_so() -> None:
+    """Whether its generator has ended or not; it is true as every iterator is, and can be made a list."""
+    for stream in (Stream([1, 2]), Flowing(Passage(lambda _: StreamAnswer(1, 0, (), True), 1, 0), 3, 1)):
+        with pytest.raises(TypeError, match=r"A stream has no length: .* `chunks = list\(stream\)`"):
+            len(stream)
+        assert stream
+        assert list(stream) in ([1, 2], [])
 
 
 def test_what_goes_on_is_read_in_a_sandbox_only() -> None:

@@ -42,7 +42,7 @@ from weftrun.machines.placement import Planner
 from weftrun.model.commands import Ahead, StartRules
 from weftrun.model.errors import InternalError, JournalError, RunNotFound, Unsupported, UsageError, WeftrunError
 from weftrun.model.hosts import Begin
-from weftrun.model.ids import RunId, StepId, WorkerId
+from weftrun.model.ids import RunId, RunUid, StepId, WorkerId
 from weftrun.model.lease import Session
 from weftrun.model.limits import DEFAULT_LIMITS, Limits
 from weftrun.model.placement import Expected, Placement
@@ -58,8 +58,9 @@ from weftrun.ports.trace import WorkerRow
 from weftrun.ports.worker import Worker
 from weftrun.runtime.engine import EngineCore
 from weftrun.runtime.forking import ForkAsked
-from weftrun.runtime.tickets import Latch, Ticket
+from weftrun.runtime.tickets import Latch, Reply, Ticket
 from weftrun.runtime.tracing import engine_name
+from weftrun.runtime.waits import ShownWaits
 from weftrun.runtime.worker_driver import WorkerDriver
 from weftrun.runtime.worker_group import WorkerGroup
 from weftrun.sdk.handles import Engine
@@ -324,7 +325,8 @@ class EmbeddedCore(EngineCore):
         return group
 
     def _recover(self, recover: str) -> None:
-        """Take over what a dead engine left."""
+        """Take over what a dead engine left; whoever looks on sees from now on what Runs wait for."""
+        self._driver.waits = ShownWaits(self._uv_loop, self._trace, self._driver.is_open)
         ready = Latch()
         self.open(recover, ready)
         if not ready.wait(_RECOVER_S):
@@ -442,7 +444,15 @@ class EmbeddedCore(EngineCore):
             return ""
         infos = self._read(lambda: self._journal.infos([ticket.uid]))
         waiting_for = infos[0].waiting_for if infos else None
+        if waiting_for is None and infos and infos[0].owner:
+            waiting_for = self._awaited_here(ticket.uid)
         return judged_signal(ticket.id, name, value, waiting_for, lambda: self._trace.read(ticket.uid))
+
+    def _awaited_here(self, uid: RunUid) -> str:
+        """Return what a Run that this engine holds waits for now; empty where it goes on, or another one has it."""
+        reply: Reply[str] = Reply()
+        self._uv_loop.call_from_thread(lambda: reply.done(self._driver.awaited_by(uid)))
+        return reply.wait(self.check)
 
     def published(self, ticket: Ticket, name: str) -> tuple[list[Data], bool]:
         """Return the encoded events of one name that a Run has published so far, and whether it has ended."""

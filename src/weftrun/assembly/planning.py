@@ -12,13 +12,13 @@ from msgspec.structs import replace
 from weftrun.assembly.places import Place
 from weftrun.machines.placement import Planner, make_plan
 from weftrun.model.errors import JournalError
-from weftrun.model.placement import Expected, Grouping, Network, Placement, PlanStep, PlanWorker
+from weftrun.model.placement import Expected, Grouping, Placement, PlanStep, PlanWorker
 from weftrun.model.policy import FunctionSpec
 from weftrun.model.records import Row, Started
 from weftrun.ports.journal import JournalReader
 from weftrun.ports.loop import Loop
 from weftrun.sdk.wiring import Wired
-from weftrun.views.plan import PlanView, plan_view
+from weftrun.views.plan import Links, PlanView, plan_view
 from weftrun.views.taken import taken
 
 _RUNS_TRIED: Final = 5
@@ -76,7 +76,7 @@ def planned(
     placement: Placement,
     workers: int,
     places: int,
-    network: Network,
+    links: Links,
     run: str,
 ) -> PlanView:
     """Return the plan of a graph for so many Workers; what was `measured` goes before what a file has `told`.
@@ -94,8 +94,8 @@ def planned(
         edges = tuple((taken, steps[taken].expected.output_bytes) for taken in wired.takes)
         steps.append(PlanStep(wired.id, expected, edges, is_elsewhere=not wired.is_single))
     there = [PlanWorker(places)] * workers
-    plan = make_plan(placement, steps, there, network, Grouping())
-    return plan_view(workflow, plan, steps, known_by, workers=workers, places=places, run=run)
+    plan = make_plan(placement, steps, there, links.network, Grouping())
+    return plan_view(workflow, plan, steps, known_by, workers=workers, places=places, run=run, links=links)
 
 
 def _label(rows: Sequence[Row]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from weftrun.adapters.files.blobs import FileBlobs
 from weftrun.adapters.files.hints import hint
@@ -16,7 +17,7 @@ from weftrun.adapters.system.clock import WallClock
 from weftrun.adapters.system.entropy import SystemEntropy
 from weftrun.adapters.system.memory import memory_below
 from weftrun.assembly.code import is_kept
-from weftrun.assembly.collecting import Collected, Retention, collect, remove_blobs
+from weftrun.assembly.collecting import Collected, Retention, collect, remove_blobs, scheduled
 from weftrun.assembly.places import Place, place_of
 from weftrun.assembly.signalling import judged_signal
 from weftrun.machines.run import changed_code, may_have_happened, open_visible
@@ -27,6 +28,7 @@ from weftrun.model.lease import Session
 from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.outcomes import Status
 from weftrun.model.records import Row, Started
+from weftrun.model.schedules import schedule_of
 from weftrun.model.values import Blob, Data, Inline
 from weftrun.model.warm import WarmCounts
 from weftrun.ports.journal import FORCE, Message, RunInfo
@@ -87,11 +89,12 @@ class Reader:
 
     def find(self, id: str) -> RunInfo | None:
         """Return what is known of a Run, tombstones included."""
-        return self._journal.find(RunId(id)) if _is_text(id) else None
+        info = self._journal.find(RunId(id)) if _is_text(id) else None
+        return None if info is None else self._with_waits([info])[0]
 
     def infos(self, uids: Sequence[RunUid]) -> list[RunInfo]:
         """Return what is known of these Runs; unknown ones are left out."""
-        return self._journal.infos(uids)
+        return self._with_waits(self._journal.infos(uids))
 
     def runs(
         self,
@@ -104,9 +107,31 @@ class Reader:
         limit: int = 100,
     ) -> list[RunInfo]:
         """Return Runs, newest first. See `ports.journal`."""
-        return self._journal.runs(
+        found = self._journal.runs(
             status=status, function=function, prefix=prefix, begins=begins, before=before, limit=limit
         )
+        return self._with_waits(found)
+
+    def _with_waits(self, infos: list[RunInfo]) -> list[RunInfo]:
+        """Return what is known of Runs with what those wait for that engines of this host hold in memory."""
+        if not any(info.owner and info.ended_at is None for info in infos):
+            return infos
+        trace = SqliteTrace(self._place.folder / "trace.db", writable=False)
+        try:
+            rows = {row.run: row for row in trace.waits()}
+        finally:
+            trace.close()
+        waiting = [info for info in infos if info.uid in rows and info.owner and info.ended_at is None]
+        if not waiting:
+            return infos
+        owners = dict(zip((info.uid for info in waiting), self._owners(waiting), strict=True))
+
+        def seen(info: RunInfo) -> RunInfo:
+            owner = owners.get(info.uid)
+            is_so = owner is not None and owner.lives and owner.here and owner.pid == rows[info.uid].pid
+            return replace(info, waits=rows[info.uid].what) if is_so else info
+
+        return [seen(info) for info in infos]
 
     def load(self, uid: RunUid) -> list[Row]:
         """Return all rows of a Run in order."""
@@ -320,7 +345,7 @@ class Reader:
             SignalRefused: the Run waits for it, and for another type.
             LimitExceeded: the value is too large, or the Run has too many signals that it has not taken.
         """
-        info = self._journal.find(RunId(id))
+        info = self.find(id)
         if info is None:
             raise RunNotFound(f"No Run has the id {id!r} in the Journal {self.journal}.")
         encoded = signal_value(name, value)
@@ -341,7 +366,17 @@ class Reader:
         return note
 
     def delete(self, id: str, *, forget: bool) -> RunInfo | None:
-        """Delete an ended Run's records and the blobs that nobody else names (G1)."""
+        """Delete an ended Run's records and the blobs that nobody else names (G1).
+
+        Raises:
+            UsageError: it has not ended, what it emitted is not delivered, or its id can't be freed, since its schedule
+                may start it again.
+        """
+        if forget and (known := self._journal.find(RunId(id))) is not None and scheduled(self._journal, [known]):
+            raise UsageError(
+                f"The id {id} is kept as long as the schedule {schedule_of(id)} is there, which might start it once "
+                "more. Delete the Run without --forget, or the schedule first."
+            )
         journal = self._place.open_to_mend(SystemEntropy())
         try:
             info = journal.delete(RunId(id), forget=forget)

@@ -248,14 +248,13 @@ def _sync(path: Path) -> None:
 
 def _shared(home: Path) -> int:
     """Hold a version: nobody removes it meanwhile."""
-    descriptor = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
+    with contextlib.ExitStack() as opened:
+        descriptor = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        opened.callback(os.close, descriptor)
         fcntl.flock(descriptor, fcntl.LOCK_SH)
         if not home.exists():
             raise FileNotFoundError(errno.ENOENT, "it was removed", str(home))
-    except BaseException:
-        os.close(descriptor)
-        raise
+        opened.pop_all()
     return descriptor
 
 

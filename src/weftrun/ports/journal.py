@@ -50,6 +50,7 @@ class RunInfo(Struct, frozen=True):
         place: of the Run among all of its Journal; one that was started later has a larger one.
         rests: what it waited for when it was suspended last, for people.
         queue: that it was started in; empty where it was in none.
+        waits: what its engine, which holds it in memory, was seen waiting for; no Journal tells that, but a trace.
     """
 
     id: RunId
@@ -70,6 +71,7 @@ class RunInfo(Struct, frozen=True):
     place: int = 0
     rests: str = ""
     queue: str = ""
+    waits: str = ""
 
     @property
     def is_parked(self) -> bool:
@@ -83,9 +85,11 @@ class RunInfo(Struct, frozen=True):
 
     @property
     def waiting_for(self) -> str | None:
-        """What it stands still for, as far as the Journal tells: `code`, `signal …`, `sleep`, `queue …`, or None."""
+        """What it stands still for, as far as is known: `code`, `signal …`, `sleep`, `queue …`, or None."""
         if self.is_parked:
             return "code"
+        if self.ended_at is None and self.owner:
+            return self.waits or None
         return self.rests or None if self.ended_at is None and not self.owner and self.due_at > 1.0 else None
 
     @property

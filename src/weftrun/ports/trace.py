@@ -84,6 +84,21 @@ class WorkerRow(Struct, frozen=True, array_like=True):
     warm: WarmCounts | None = None
 
 
+class WaitRow(Struct, frozen=True, array_like=True):
+    """What a Run that an engine holds in memory waits for, as it saw it when it looked last.
+
+    Attributes:
+        what: for people; see `RunInfo.waiting_for`.
+        seen_at: when the engine saw it first, in seconds since the epoch.
+        pid: of the engine's process.
+    """
+
+    run: RunUid
+    what: str
+    seen_at: float
+    pid: int
+
+
 def text_of(row: RunningRow) -> TraceRow:
     """Return the row that keeps what a body had printed when its engine was seen last."""
     return TraceRow(row.run, "text", row.seen_at, row.step, row.attempt, row.text + row.piped)
@@ -122,6 +137,12 @@ class Trace(Protocol):
 
     def workers(self) -> dict[str, list[WorkerRow]]:
         """Return by engine which Workers it has said to have last."""
+
+    def show_waits(self, engine: str, rows: Sequence[WaitRow]) -> None:
+        """Say what Runs wait for that an engine holds in memory, in the place of what it said before."""
+
+    def waits(self) -> list[WaitRow]:
+        """Return what Runs were seen waiting for last, of all engines."""
 
     def delete(self, run: RunUid) -> None:
         """Forget the rows of a Run, and what was seen running of it."""

@@ -32,6 +32,7 @@ from weftrun.runtime.spanning import Spanning
 from weftrun.runtime.tickets import Latch
 from weftrun.runtime.tracing import Tracing
 from weftrun.runtime.transactions import RunTransactions
+from weftrun.runtime.waits import ShownWaits, Unseen
 
 
 class RunListener(Protocol):
@@ -69,7 +70,11 @@ class RunListener(Protocol):
 
 
 class RunDriver:
-    """Runs the machines of open Runs (port WorkerEvents)."""
+    """Runs the machines of open Runs (port WorkerEvents).
+
+    Attributes:
+        waits: shows what Runs wait for.
+    """
 
     def __init__(
         self,
@@ -101,6 +106,7 @@ class RunDriver:
         self._transactions: RunTransactions | None = None
         if transactions is not None:
             self._transactions = RunTransactions(loop, transactions, objects, committer, worker, self, limits)
+        self.waits: ShownWaits | Unseen = Unseen()
         committer.listen(self)
         worker.listen(self)
 
@@ -112,6 +118,15 @@ class RunDriver:
         self._by_uid[run.uid] = run
         trace = run.traceparent if self._spanning is None else self._spanning.trace_of(run)
         self._worker.open_run(run.number, run.id, run.uid, run.bundle, trace)
+
+    def is_open(self, run: OpenRun) -> bool:
+        """Say whether a Run is open here."""
+        return run.number in self._runs
+
+    def awaited_by(self, uid: RunUid) -> str:
+        """Return what an open Run waits for now; empty where it goes on, or is not open here."""
+        run = self._by_uid.get(uid)
+        return run.machine.waits_for if run is not None else ""
 
     def open_run(self, number: int) -> OpenRun | None:
         """Return the open Run of this number."""
@@ -143,6 +158,7 @@ class RunDriver:
                     if run.machine.state.watches:
                         self._tell_handed(run, command)
                     self._worker.work(run.number, command)
+        self.waits.happened(run)
 
     def _goes_on(self, run: OpenRun, command: End | WakeAt | c.WaitsUntil | c.Park | c.PutFixed) -> None:
         """Carry out what a Run wants done with itself: that it ends, or goes on now or at another time."""
@@ -219,6 +235,7 @@ class RunDriver:
     def _close(self, run: OpenRun) -> None:
         del self._runs[run.number]
         del self._by_uid[run.uid]
+        self.waits.happened(run)
         if run.timer is not None:
             run.timer.cancel()
         if self._transactions is not None:
@@ -396,6 +413,7 @@ class RunDriver:
     def stop(self) -> None:
         """Do nothing more at all."""
         self._stopped = True
+        self.waits.end()
         self._worker.stop()
         self.end_transactions()
 

@@ -215,6 +215,11 @@ class WorkerGroup:
         while (due := self._machine.due(run)) is not None:
             self._events.told(run, due)
 
+    def came(self, came: Came) -> None:
+        """An Object came to the host of a Worker: plans go by how long that took."""
+        self._machine.planner.crossed(came)
+        self._events.came(came)
+
     def running(self) -> None:
         """Tell what has been running for long, wherever."""
         self._events.running([row for member in self._members.values() for row in member.shown])
@@ -290,7 +295,7 @@ class _Member:
 
     def came(self, came: Came) -> None:
         """An Object came to the host of this Worker."""
-        self._group.events.came(came)
+        self._group.came(came)
 
     def running(self, rows: Sequence[Running]) -> None:
         """Something has been running for long here, beside what runs elsewhere."""

@@ -22,6 +22,12 @@ T = TypeVar("T")
 DECLARED: dict[str, Any] = {STREAM: Iterator}
 """What a generator declares as its outputs."""
 
+_UNCOUNTED = (
+    "A stream has no length: it is read while it goes on, and once. Read it, as in `chunks = list(stream)`, and take "
+    "the length of that."
+)
+"""Whether the generator has ended by then is chance, so it holds for every stream."""
+
 Ask = Callable[[FromSandbox], Any]
 
 
@@ -42,6 +48,13 @@ class Stream(Generic[T], Iterator[T]):
     def __next__(self) -> T:
         """Return the next chunk."""
         return next(self._rest)
+
+    def __len__(self) -> int:
+        """Refuse to count what is read once; see `_UNCOUNTED`."""
+        raise TypeError(_UNCOUNTED)
+
+    def __bool__(self) -> bool:
+        return True
 
     def again(self) -> Stream[T]:
         """Return one for another reader."""
@@ -119,6 +132,13 @@ class Flowing(Iterator[Any]):
             if not self._there:
                 raise StopIteration
         return decode(self._there.popleft())
+
+    def __len__(self) -> int:
+        """Refuse to count what is still being made; see `_UNCOUNTED`."""
+        raise TypeError(_UNCOUNTED)
+
+    def __bool__(self) -> bool:
+        return True
 
     def __reduce__(self) -> tuple[Any, ...]:
         raise UsageError("A stream that is being read can't be handed on: hand on what was read of it.")

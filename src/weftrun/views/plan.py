@@ -6,7 +6,10 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
-from weftrun.model.placement import PlacementPlan, PlanStep
+from weftrun.machines.placement.links import LinkSpeed
+from weftrun.model.ids import WorkerId
+from weftrun.model.placement import Network, PlacementPlan, PlanStep
+from weftrun.views.came import Transfer
 from weftrun.views.units import count_of, duration, size
 
 _PATH_SHOWN = 12
@@ -56,6 +59,8 @@ class PlanView(Struct, frozen=True):
         length_s: how long it is, in seconds; `spread_s` the longest way if every value crossed.
         moved_bytes: bytes that are expected to cross; `total_bytes` those of all edges.
         run: id of the Run whose times and sizes these are; empty where there is none.
+        bytes_s: of each link, in bytes a second; `links_by` where that comes from: `run` (of which so many
+            `values_crossed` links), `option`, or `default`.
     """
 
     workflow: str
@@ -71,6 +76,25 @@ class PlanView(Struct, frozen=True):
     groups: tuple[PlannedGroup, ...]
     crossing: tuple[Crossing, ...]
     steps: tuple[PlannedStep, ...]
+    bytes_s: float
+    links_by: str
+    values_crossed: int
+
+
+class Links(Struct, frozen=True):
+    """What a plan takes the links between Workers for; see `PlanView`."""
+
+    network: Network
+    by: str = "default"
+    values: int = 0
+
+
+def links_of(transfers: Sequence[Transfer]) -> LinkSpeed:
+    """Return how fast links were, by what came from Worker to Worker in a Run."""
+    speed = LinkSpeed()
+    for each in sorted(transfers, key=lambda each: each.came_at):
+        speed.crossed(WorkerId(each.source), WorkerId(each.worker), each.nbytes, each.began_at, each.came_at)
+    return speed
 
 
 def plan_view(
@@ -82,6 +106,7 @@ def plan_view(
     workers: int,
     places: int,
     run: str,
+    links: Links,
 ) -> PlanView:
     """Return a plan as people are told it.
 
@@ -89,6 +114,7 @@ def plan_view(
         known_by: by Step, where what is expected of it comes from.
         places: of each Worker.
         run: id of the Run that was measured; empty for none.
+        links: that the plan was made for.
     """
     names = [step.name for step in steps]
     worker_of = [home + 1 if home >= 0 else None for home in plan.homes]
@@ -106,6 +132,7 @@ def plan_view(
     return PlanView(
         workflow, plan.policy, workers, places, run, path, plan.length_s, plan.spread_s, int(plan.moved_bytes),
         int(plan.total_bytes), tuple(groups), tuple(_crossing(steps, plan)), tuple(told),
+        links.network.bytes_s, links.by, links.values,
     )  # fmt: skip
 
 
@@ -145,6 +172,7 @@ def plan_lines(view: PlanView) -> Iterator[str]:
         f"{count_of(view.places, 'place')}, placement {view.placement}"
     )
     yield f"expected: {_sources(view)}"
+    yield f"links: {_links(view)}"
     yield f"critical path: {duration(view.length_s)}; {duration(view.spread_s)} if every value crossed"
     yield f"  {_shortened(view.critical_path, ' → ', _PATH_SHOWN)}"
     moved, total = size(view.moved_bytes), size(view.total_bytes)
@@ -169,6 +197,15 @@ def _sources(view: PlanView) -> str:
         "default": "not known, and taken as 100 ms and no bytes",
     }
     return "; ".join(f"{count_of(n, 'Step')} {said[by]}" for by, n in counts.items() if n) or "nothing"
+
+
+def _links(view: PlanView) -> str:
+    why = {
+        "run": f"as {count_of(view.values_crossed, 'value')} of Run {view.run} crossed",
+        "option": "as --bandwidth says",
+        "default": "taken as that, since no Run tells",
+    }
+    return f"{view.bytes_s / 1e6:,.4g} MB/s, {why[view.links_by]}"
 
 
 def _shortened(names: Sequence[str], by: str, most: int) -> str:

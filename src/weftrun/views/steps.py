@@ -12,7 +12,7 @@ from weftrun.machines.run import dropped_signals
 from weftrun.model.ids import StepId
 from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.outcomes import NOT_RUN, Failure, Reason, Status
-from weftrun.model.records import AttemptFailed, AttemptStarted, Ended, ItemsSettled, Retried, Row, Settled
+from weftrun.model.records import AttemptFailed, AttemptStarted, Ended, ForkedFrom, ItemsSettled, Retried, Row, Settled
 from weftrun.model.values import size_of
 from weftrun.views.calls import Calls, CallView
 from weftrun.views.came import CameView, Ways
@@ -51,6 +51,7 @@ class StepsFold:
         self.life = 1
         self._ended_at = 0.0
         self._owned_since = 0.0
+        self._begun: list[float] = []
         self._skipped: set[StepId] = set()
         self._seen: dict[StepId, StepSeen] = {}
         self._running: dict[str, list[RunningView]] = {}
@@ -95,7 +96,10 @@ class StepsFold:
                     seen.attempts = max(seen.attempts, record.attempt)
                 case Ended():
                     self.ended, self._ended_at = record, row.at
+                case ForkedFrom():
+                    self._begun.append(row.at)
                 case Retried():
+                    self._begun.append(row.at)
                     self._begin_life(record.life)
                 case _:
                     pass
@@ -228,7 +232,9 @@ class StepsFold:
         yield from self._ways.to(seen.ran.sandbox, values)
 
     def _waited_s(self, call: CallView, entered_at: float) -> float:
-        return max(0.0, entered_at - self.ready_at(call)) if entered_at else 0.0
+        """Return how long a Step waited to be entered: in a fork, or in another life, from when that began."""
+        began_at = max((at for at in self._begun if at <= entered_at), default=0.0)
+        return max(0.0, entered_at - max(self.ready_at(call), began_at)) if entered_at else 0.0
 
     def _status(self, call: CallView, seen: StepSeen, items: int | None) -> Status:
         outcome = seen.outcome

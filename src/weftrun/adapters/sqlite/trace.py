@@ -15,7 +15,7 @@ import msgspec
 
 from weftrun.adapters.sql.statements import read_statements
 from weftrun.model.ids import RunUid
-from weftrun.ports.trace import RunningRow, TraceRow, WorkerRow, text_of
+from weftrun.ports.trace import RunningRow, TraceRow, WaitRow, WorkerRow, text_of
 
 TRACE = read_statements(__package__, "trace.sql")
 PAGE_BYTES = 4096
@@ -25,6 +25,7 @@ BUSY_MS = 200
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(TraceRow).decode
 _decode_running = msgspec.msgpack.Decoder(RunningRow).decode
+_decode_wait = msgspec.msgpack.Decoder(WaitRow).decode
 _decode_worker = msgspec.msgpack.Decoder(WorkerRow).decode
 _Said = tuple[str, Sequence[Sequence[bytes | str]]]
 """A statement, and all it is to be said with."""
@@ -66,6 +67,7 @@ class SqliteTrace:
             connection.execute(TRACE["index"])
             connection.execute(TRACE["make_running"])
             connection.execute(TRACE["make_workers"])
+            connection.execute(TRACE["make_waits"])
             connection.pragma("max_page_count", max(file_bytes_max // PAGE_BYTES, 16))
         except apsw.Error:
             connection.close(force=True)
@@ -185,10 +187,27 @@ class SqliteTrace:
             self._warn(error)
         return found
 
+    def show_waits(self, engine: str, rows: Sequence[WaitRow]) -> None:
+        """Say what Runs wait for that an engine holds in memory, in the place of what it said before."""
+        shown = [(engine, bytes.fromhex(row.run), _encode(row)) for row in rows]
+        self._write([("forget_waits", [(engine,)]), ("show_wait", shown)])
+
+    def waits(self) -> list[WaitRow]:
+        """Return what Runs were seen waiting for last, of all engines."""
+        if self._connection is None:
+            return []
+        try:
+            return [_decode_wait(cast(bytes, body)) for (body,) in self._connection.execute(TRACE["waits"])]
+        except apsw.SQLError:
+            return []  # a trace that was made before there was such a table, and no engine has opened since
+        except (apsw.Error, msgspec.MsgspecError) as error:
+            self._warn(error)
+            return []
+
     def delete(self, run: RunUid) -> None:
         """Forget the rows of a Run, and what was seen running of it."""
         uid = bytes.fromhex(run)
-        self._write([("delete", [(uid,)]), ("forget_run", [(uid,)])])
+        self._write([("delete", [(uid,)]), ("forget_run", [(uid,)]), ("forget_waits_of", [(uid,)])])
 
     def close(self) -> None:
         """Release the file. Idempotent."""

@@ -26,6 +26,26 @@ CREATE TABLE IF NOT EXISTS workers (
     body   BLOB NOT NULL            -- msgpack of a WorkerRow
 ) STRICT;
 
+-- name: make_waits
+-- What the Runs that each engine holds in memory waited for when it looked last.
+CREATE TABLE IF NOT EXISTS waits (
+    engine TEXT NOT NULL,
+    run    BLOB NOT NULL,
+    body   BLOB NOT NULL            -- msgpack of a WaitRow
+) STRICT;
+
+-- name: forget_waits
+DELETE FROM waits WHERE engine = ?;
+
+-- name: forget_waits_of
+DELETE FROM waits WHERE run = ?;
+
+-- name: show_wait
+INSERT INTO waits (engine, run, body) VALUES (?, ?, ?);
+
+-- name: waits
+SELECT body FROM waits ORDER BY rowid;
+
 -- name: forget_workers
 DELETE FROM workers WHERE engine = ?;
 

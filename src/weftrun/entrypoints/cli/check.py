@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import click
 import msgspec
@@ -20,9 +20,12 @@ from weftrun.entrypoints.cli.finding import Finding, Report
 from weftrun.entrypoints.cli.options import again, journal_options
 from weftrun.entrypoints.cli.output import print_json
 from weftrun.entrypoints.cli.terminal import one_line
+from weftrun.fronts.faasflow.opening import read_plan
+from weftrun.fronts.faasflow.outline import outline
 from weftrun.model.errors import JournalError, UsageError
 from weftrun.views.units import count_of
 
+_FILES: Final = (".yaml", ".yml", ".json")
 _IMPORT_S = 120.0
 _REPLAYS_S = 3_600.0
 
@@ -39,9 +42,14 @@ def command(target: str, against: str | None, ended: int, db: str | None, as_jso
     with other code, and the bodies of async workflows, which are replayed: what reads a clock, draws at random or
     reaches outside there. Exit code 1 where there is something to mend, 2 where the app can't be imported.
 
+    APP may be a workflow in YAML, or a trace, too: exit code 2 where `weftrun run` would refuse it, with all lines that
+    are wrong.
+
     With --against, before a deploy: the bodies of open Runs are replayed on their records; nothing is written, and no
     Function is run. Exit code 1 where a Run would be parked, or fail.
     """
+    if target.endswith(_FILES):
+        return _check_file(target, as_json=as_json, replays=against is not None or bool(ended))
     if against is not None:
         return _check_against(target, against, ended, as_json=as_json)
     if ended:
@@ -60,6 +68,20 @@ def command(target: str, against: str | None, ended: int, db: str | None, as_jso
     read = f"{count_of(told.functions, 'Function')}, {bodies}"
     print(f"{count_of(len(told.findings), 'finding')} in {target}; {read}.", file=sys.stderr)
     return Exit.FAILED if told.findings else Exit.SUCCEEDED
+
+
+def _check_file(file: str, *, as_json: bool, replays: bool) -> int:
+    """Read a workflow of another system, and say what is odd in it; what is wrong is refused with its lines."""
+    if replays:
+        raise UsageError(f"--against and --ended replay the Runs of a Python app: {file} is none.")
+    plan, warnings = read_plan(file)
+    for warning in warnings:
+        print(warning, file=sys.stderr)
+    nodes = len(outline(plan))
+    if as_json:
+        print_json({"app": file, "functions": nodes, "bodies": [], "findings": []})
+    print(f"0 findings in {file}; {count_of(nodes, 'node')}, {count_of(len(warnings), 'warning')}.", file=sys.stderr)
+    return Exit.SUCCEEDED
 
 
 def _line(finding: Finding) -> str:

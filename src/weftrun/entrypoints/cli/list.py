@@ -53,7 +53,8 @@ def command(db: str | None, as_json: bool, status: Status | Literal["parked"] | 
         told = zip(infos, undelivered, takeovers, strict=True)
         print_json(
             [
-                asdict(info) | {"takeovers": over, "waiting_for": info.waiting_for, "undelivered": count}
+                {key: value for key, value in asdict(info).items() if key != "waits"}
+                | {"takeovers": over, "waiting_for": info.waiting_for, "undelivered": count}
                 for info, count, over in told
             ]
         )

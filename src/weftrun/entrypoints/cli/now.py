@@ -19,13 +19,13 @@ def owner_sentence(info: RunInfo, owner: OwnerView | None, now: float, db: str |
     if owner is not None:
         engine = f"{engine_text(owner.pid)} on {'this' if owner.here else 'another'} host"
         if owner.lives:
-            return f"{engine} has it"
+            return f"{engine} has it" + (f", and it {_waits(info.waiting_for)}" if info.waiting_for else "")
         return f"{engine} had it and has ended: the next one that opens this Journal goes on with it, or {resume}"
     if info.is_queued:
         return f"no engine has it yet: it waits in the {info.waiting_for}, or is delayed; see `weftrun queue list`"
     if info.is_parked:
         return "no engine has it: it is parked until there is code that fits it"
-    waits = f"waits for {'its ' if info.waiting_for == 'sleep' else 'the '}{info.waiting_for}"
+    waits = _waits(info.waiting_for)
     if info.due_at >= UNTIL_TOLD:
         return f"no engine has it, since it only {waits}: `weftrun signal` sends it"
     if info.due_at > now and info.waiting_for is not None:
@@ -34,6 +34,10 @@ def owner_sentence(info: RunInfo, owner: OwnerView | None, now: float, db: str |
         when = due_text(info.due_at, now)
         return f"no engine has it, since it only waits: it is due {when}, in an engine that is open then, or {resume}"
     return f"no engine has it: the next one that opens this Journal goes on with it, or {resume}"
+
+
+def _waits(what: str | None) -> str:
+    return f"waits for {'its ' if what == 'sleep' else 'the '}{what}"
 
 
 def due_text(at: float, now: float) -> str:

@@ -12,17 +12,18 @@ from weftrun.assembly import Place, place_of
 from weftrun.assembly.planning import last_run, planned
 from weftrun.entrypoints.cli.arguments import bind
 from weftrun.entrypoints.cli.candidates import parameters, targets
-from weftrun.entrypoints.cli.options import journal_options
+from weftrun.entrypoints.cli.options import journal_options, look, reading
 from weftrun.entrypoints.cli.output import print_json
 from weftrun.entrypoints.cli.target import load
 from weftrun.fronts.faasflow.opening import read_plan, start
 from weftrun.fronts.faasflow.outline import expectations, outline
 from weftrun.fronts.faasflow.templates import cluster_of
 from weftrun.model.errors import JournalError, UsageError
-from weftrun.model.ids import StepId
+from weftrun.model.ids import RunId, StepId
 from weftrun.model.placement import Expected, Network, Placement
 from weftrun.sdk.wiring import Wired, wired
-from weftrun.views.plan import plan_lines, plan_mermaid
+from weftrun.views.came import transfers
+from weftrun.views.plan import Links, links_of, plan_lines, plan_mermaid
 
 _FILES: Final = (".yaml", ".yml", ".json")
 _LOCAL: Final = re.compile(r"local:([1-9]\d{0,3})")
@@ -41,7 +42,9 @@ _LOCAL: Final = re.compile(r"local:([1-9]\d{0,3})")
     show_default=True,
     help="How Steps get their Workers.",
 )
-@click.option("--bandwidth", type=click.FloatRange(0.001), default=100.0, show_default=True, help="MB/s of each link.")
+@click.option(
+    "--bandwidth", type=click.FloatRange(0.001), help="MB/s of each link; default is what its last Run met, else 100."
+)
 @click.option("--mermaid", is_flag=True, help="Print a Mermaid flowchart: a box for each Worker.")
 def command(
     target: str,
@@ -51,7 +54,7 @@ def command(
     cluster: str,
     sandboxes: int,
     placement: Placement,
-    bandwidth: float,
+    bandwidth: float | None,
     mermaid: bool,
 ) -> None:
     """Show where the Steps of a workflow would run, and why; nothing is run.
@@ -69,7 +72,7 @@ def command(
     run, measured = _measured(place_of(db), workflow)
     view = planned(
         workflow[1], steps, told, measured, placement=placement, workers=int(count[1]), places=sandboxes,
-        network=Network(bandwidth * 1e6), run=run,
+        links=_links(db, run, bandwidth), run=run,
     )  # fmt: skip
     if as_json:
         print_json(view)
@@ -78,6 +81,17 @@ def command(
     else:
         for line in plan_lines(view):
             print(line)
+
+
+def _links(db: str | None, run: str, bandwidth: float | None) -> Links:
+    """Return what links there are, by what was said, or by what crossed them in a Run."""
+    if bandwidth is not None:
+        return Links(Network(bandwidth * 1e6), "option")
+    if not run:
+        return Links(Network())
+    with reading(db) as reader:
+        speed = links_of(transfers(look(reader, RunId(run)).trace))
+    return Links(Network(speed.bytes_s), "run", speed.values) if speed.bytes_s else Links(Network())
 
 
 def _graph(target: str, words: Sequence[str]) -> tuple[tuple[str, str], list[Wired], Mapping[str, Expected]]:

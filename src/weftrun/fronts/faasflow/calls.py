@@ -20,6 +20,7 @@ from weftrun.fronts.faasflow.plan import INPUT, Node, Plan, PlannedCall
 from weftrun.fronts.faasflow.results import Answer, results
 from weftrun.fronts.faasflow.store import MARKER, MissingData
 from weftrun.fronts.faasflow.synthetic import synthesize
+from weftrun.sdk.first import first
 from weftrun.sdk.function import Function, function, workflow
 
 Given = list[NodeOutputs | list[NodeOutputs]]
@@ -131,7 +132,11 @@ class Wiring:
         """Call a node once."""
         function = labelled(call_function, node.name).options(**cast("Any", node.policy))
         before = [self.made[name] for name in node.before]
-        self.made[node.name] = function(node.call, before, self._given(node))
+        if not node.needs:
+            self.made[node.name] = function(node.call, before, self._given(node))
+            return
+        some: Any = first(*before, k=node.needs)
+        self.made[node.name] = function(node.call, some, [*self._given(node), some])
 
     def map(self, node: Node, before: Given, lists: Given) -> None:
         """Call a node once for each item of the lists that drive it, all of one length.
@@ -153,13 +158,14 @@ class Wiring:
         wanted = self._plan.results
         names = sorted({name for name, _ in wanted.values()}) or list(self._plan.last)
         if "" in names:
-            names = [node.name for node in self._plan.nodes]
+            names = list(self._plan.sure)
             return answer(wanted, [INPUT, *names], [self._outside, *(self.made[name] for name in names)])
         return answer(wanted, names, [self.made[name] for name in names])
 
     def _given(self, node: Node) -> list[Any]:
         outside = [self._outside] if node.reads_input else []
-        return [*outside, *(self.made[name] for name in node.reads)]
+        some = node.before if node.needs else ()
+        return [*outside, *(self.made[name] for name in node.reads if name not in some)]
 
 
 def labelled(function: Function[..., Any], label: str) -> Function[..., Any]:

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from weftrun.fronts.faasflow import conditions
 from weftrun.fronts.faasflow.graph import Graph
+from weftrun.fronts.faasflow.joins import needs_of, with_needs
 from weftrun.fronts.faasflow.plan import INPUT, InputEntry, Kind, Made, Missing, Node, Plan, PlannedCall
 from weftrun.fronts.faasflow.policies import policy_of
 from weftrun.fronts.faasflow.reading import Document, Table, name_of
@@ -60,6 +61,7 @@ def read_flat(document: Document, top: Table, missing: Missing) -> Plan:
     for each in order:
         functions[each].node = _finished(functions[each], functions, graph, inputs)
         nodes.append(functions[each].node)
+    nodes = with_needs(document, nodes, lambda name: functions[name].table.line("weftrun"))
     results = _results(top.table("global_output"), functions)
     document.check()
     check_functions(document, {each.source for each in functions.values() if each.node.call.kind == "function"})
@@ -102,6 +104,7 @@ def _function(table: Table, workflow: str, missing: Missing) -> FlatFunction:
         scale=table.whole("scale"),
         mem_usage=table.number("mem_usage"),
         split_ratio=max(1, table.whole("split_ratio", 1)),
+        needs=needs_of(table),
     )
     function = FlatFunction(table, node, source)
     _read_next(function, is_virtual=is_virtual)

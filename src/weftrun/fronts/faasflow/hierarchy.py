@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from weftrun.fronts.faasflow import conditions
 from weftrun.fronts.faasflow.data import EACH
 from weftrun.fronts.faasflow.graph import Graph
+from weftrun.fronts.faasflow.joins import needs_of, with_needs
 from weftrun.fronts.faasflow.plan import INPUT, InputEntry, Made, Missing, Node, Plan, PlannedCall
 from weftrun.fronts.faasflow.policies import policy_of
 from weftrun.fronts.faasflow.reading import Document, Table, name_of
@@ -164,6 +165,7 @@ class Flattening:
             scale=table.whole("scale"),
             mem_usage=table.number("mem_usage"),
             split_ratio=max(1, table.whole("split_ratio", 1)),
+            needs=needs_of(table),
         )
         return [self._add(node, table)]
 
@@ -257,7 +259,8 @@ class Flattening:
             for _, datum in results.values():
                 if datum.removesuffix(EACH) not in known:
                     self._outside.setdefault(datum, 0)
-        return tuple(self.nodes[name] for name in order), self._outside
+        nodes = with_needs(self.document, [self.nodes[name] for name in order], self._lines.__getitem__)
+        return tuple(nodes), self._outside
 
 
 def _put(call: PlannedCall) -> tuple[set[str], bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -80,6 +81,7 @@ class Node(Struct, frozen=True):
         scale: containers that it is expected to need at once.
         mem_usage: share of a container's memory that it uses.
         split_ratio: how many items its foreach is expected to have.
+        needs: how many of `before` must have succeeded before it starts; 0 for all.
     """
 
     call: PlannedCall
@@ -91,11 +93,24 @@ class Node(Struct, frozen=True):
     scale: int = 0
     mem_usage: float = 0.0
     split_ratio: int = 1
+    needs: int = 0
 
     @property
     def name(self) -> str:
         """Its name in the file."""
         return self.call.name
+
+
+def readable(nodes: Sequence[Node]) -> dict[str, set[str]]:
+    """Return of each node whose data it may read: of those that have ended when it starts, which are in order."""
+    found: dict[str, set[str]] = {}
+    handed_on: dict[str, set[str]] = {}
+    for node in nodes:
+        ways = [handed_on[each] for each in node.before]
+        sure = set.intersection(*ways) if node.needs and ways else set[str]().union(*ways)
+        found[node.name] = sure | set(node.before)
+        handed_on[node.name] = sure | {node.name}
+    return found
 
 
 class Plan(Struct, frozen=True):
@@ -121,3 +136,11 @@ class Plan(Struct, frozen=True):
         """The nodes that nothing stands behind."""
         followed = {name for node in self.nodes for name in node.before}
         return tuple(node.name for node in self.nodes if node.name not in followed)
+
+    @property
+    def sure(self) -> tuple[str, ...]:
+        """The nodes that have ended when the last ones have: all but those that a join did without."""
+        if not any(node.needs for node in self.nodes):
+            return tuple(node.name for node in self.nodes)
+        found = readable([*self.nodes, Node(PlannedCall(self.name, ""), before=self.last)])[""]
+        return tuple(node.name for node in self.nodes if node.name in found)

@@ -14,7 +14,7 @@ _KNOWN = ("effects", "retries", "timeout_s", "memory_bytes_max", "checkpoint", "
 def policy_of(table: Table) -> dict[str, Any]:
     """Return the policy of a function's Step, which weftrun adds to FaaSFlow's format; a wrong one is a problem."""
     told = table.table("weftrun", f"`weftrun` of {table.text('name')!r}")
-    told.only(_KNOWN)
+    told.only((*_KNOWN, "needs"))  # `needs` is no policy: see `joins`
     policy = {key: value for key, value in told.plain().items() if key in _KNOWN}
     for key, value in policy.items():
         try:

@@ -45,7 +45,7 @@ class PythonProgram:
         self._plan: Any = plan
         self._folder = folder
         self._names: dict[str, str] = {}
-        self._taken = {"HERE", "Path", "Any", "function", "workflow", "outside", "wiring", *keyword.kwlist}
+        self._taken = {"HERE", "Path", "Any", "function", "workflow", "outside", "wiring", "first", *keyword.kwlist}
         self._imported: set[str] = set()
 
     def text(self) -> str:
@@ -60,7 +60,7 @@ class PythonProgram:
             "from pathlib import Path",
             "from typing import Any",
             "",
-            "from weftrun import function, workflow",
+            f"from weftrun import {'first, ' if self.has_some else ''}function, workflow",
             _imports(_MODULE, imports),
             "",
             "HERE = Path(__file__).parent",
@@ -68,6 +68,11 @@ class PythonProgram:
         if "beside" not in self._imported:  # a trace has no files of functions
             head = [line for line in head[:-2] if "Path" not in line]
         return "\n".join([*head, *constants, "", "", *functions, *body, ""])
+
+    @property
+    def has_some(self) -> bool:
+        """Whether it has a join that needs only some of what it takes."""
+        return isinstance(self._plan, Plan) and any(node.needs for node in self._plan.nodes)
 
     def constants(self) -> list[str]:
         """Return the lines that say what each node is."""
@@ -174,8 +179,13 @@ class FlowProgram(PythonProgram):
         for node in plan.nodes:
             made = self._made(node.name)
             outside = [Written("outside")] if node.reads_input and plan.inputs else []
-            given = [*outside, *(Written(self._made(name)) for name in node.reads)]
-            before = [Written(self._made(name)) for name in node.before]
+            some = node.before if node.needs else ()
+            given = [*outside, *(Written(self._made(name)) for name in node.reads if name not in some)]
+            before: Any = [Written(self._made(name)) for name in node.before]
+            if some:
+                taken = self.name(f"some {node.name}", f"{node.name}_taken")
+                lines += laid_out(f"    {taken}: Any = ", _Call("first", {"k": node.needs}, tuple(before)))
+                before, given = Written(taken), [*given, Written(taken)]
             function = self.name(f"function {node.name}", node.name)
             if not node.call.foreach:
                 call = f"{function}.step" if is_async else function
@@ -195,7 +205,7 @@ class FlowProgram(PythonProgram):
         wanted = sorted({name for name, _ in self._plan.results.values()}) or list(self._plan.last)
         if "" not in wanted:
             return wanted, [self._made(name) for name in wanted]
-        names = [node.name for node in self._plan.nodes]
+        names = list(self._plan.sure)
         return ["INPUT", *names], ["outside", *map(self._made, names)]
 
     def _constant(self, node: Any) -> str:

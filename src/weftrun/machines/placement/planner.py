@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
+from weftrun.machines.placement.links import LinkSpeed
 from weftrun.machines.placement.plan import home_by_hash, make_plan
 from weftrun.model.commands import Outline
 from weftrun.model.ids import WorkerId
 from weftrun.model.placement import Expected, Grouping, Network, Placement, PlanStep, PlanWorker
+from weftrun.model.work import Came
 
 Workflow = tuple[str, str]
 """Name and label of the Function that was started."""
@@ -32,7 +34,7 @@ class Planner:
 
     Args:
         policy: see `model.placement`.
-        network: between each two Workers.
+        network: between each two Workers, until values have crossed it.
         memory_bytes: of each Worker, for values.
         grouping: the constants of the policy `faasflow`.
     """
@@ -46,6 +48,7 @@ class Planner:
     ) -> None:
         self.policy = policy
         self._network = network or Network()
+        self._links = LinkSpeed()
         self._memory_bytes = memory_bytes
         self._grouping = grouping or Grouping()
         self._expected: dict[Workflow, dict[str, Expected]] = {}
@@ -72,6 +75,14 @@ class Planner:
         runtime_s = before.runtime_s + (runtime_s - before.runtime_s) * _NEWEST
         nbytes = before.output_bytes + (output_bytes - before.output_bytes) * _NEWEST
         known[label] = replace(before, runtime_s=runtime_s, output_bytes=nbytes)
+
+    def crossed(self, came: Came) -> None:
+        """Take in how long a value was on its way: plans are made anew when links have become another thing."""
+        self._links.crossed(came.source, came.worker, came.nbytes, came.began_at, came.at)
+        bytes_s, planned_s = self._links.bytes_s, self._network.bytes_s
+        if bytes_s and not max(bytes_s, planned_s) <= _LIKE * min(bytes_s, planned_s):
+            self._network = replace(self._network, bytes_s=bytes_s)
+            self._plans.clear()
 
     def _of(self, workflow: Workflow) -> dict[str, Expected]:
         known = self._expected.get(workflow)

@@ -23,7 +23,7 @@ from weftrun.machines.run.state import RunState, State
 from weftrun.machines.run.transitions import move
 from weftrun.machines.run.trees import tree_of
 from weftrun.machines.run.undoing import begin_to_undo, cancelled
-from weftrun.machines.run.waiting import tell_of_waiting
+from weftrun.machines.run.waiting import tell_of_waiting, waits_for
 from weftrun.model.commands import WHEN_READY, Append, End, Hurry, Invoke, Release, Revoke, RunCommand, StartRules
 from weftrun.model.events import (
     AttemptsEnded,
@@ -115,6 +115,16 @@ class RunMachine:
     def listens(self) -> bool:
         """Whether a Step may wait for a signal."""
         return any(self.state.listening.values())
+
+    @property
+    def may_wait(self) -> bool:
+        """Whether a Step may wait for a time or a signal, or did; asked after every event."""
+        return bool(self.state.listening or self.state.due)
+
+    @property
+    def waits_for(self) -> str:
+        """What the Run waits for now, for people: `signal NAME`, also beside other work, or `sleep`; else empty."""
+        return waits_for(self.state)
 
     def newly_handed(self, step: int) -> list[Handed]:
         """Return the calls of async bodies of which the trace is to tell as a Step goes to a Worker."""

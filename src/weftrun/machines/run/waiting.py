@@ -15,6 +15,16 @@ def tell_of_waiting(run: RunState, commands: list[RunCommand]) -> None:
         commands.append(WaitsUntil(until, awaited(run), run.heard))
 
 
+def waits_for(run: RunState) -> str:
+    """Return what a Run waits for, for people: signals, whatever else it does, or a time where it does nothing else."""
+    if run.ending is not None or run.unfit is not None:
+        return ""
+    what = awaited(run)
+    if what == "sleep" and any(step.state < OVER and _is_at_work(run, step) for step in run.steps):
+        return ""
+    return what
+
+
 def _only_waits(run: RunState) -> bool:
     if run.committed != run.seq or run.ready or run.ready_chunks or run.deliverable or run.gated or run.held:
         return False

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from weftrun.model.ids import StepId
-from weftrun.ports.trace import RunningRow, Trace, TraceRow, WorkerRow
+from weftrun.ports.trace import RunningRow, Trace, TraceRow, WaitRow, WorkerRow
 from weftrun.testing.contracts.samples import AT, uid
 
 
@@ -99,6 +99,20 @@ class TraceContract:
         trace.show_workers("a", [two])
         trace.show_workers("b", [])
         assert reopen().workers() == {"a": [two]}
+
+    def test_waits_are_those_that_an_engine_named_last(self, reopen: Callable[[], Trace]) -> None:
+        """Each engine says all that it has, each time; what is deleted is forgotten."""
+        trace = reopen()
+        assert trace.waits() == []
+        one, two = WaitRow(uid(1), "signal höher", AT, 12), WaitRow(uid(2), "sleep", AT, 13)
+        trace.show_waits("a", [one])
+        trace.show_waits("b", [two])
+        trace = reopen()
+        assert trace.waits() == [one, two]
+        trace.show_waits("a", [])
+        assert reopen().waits() == [two]
+        reopen().delete(uid(2))
+        assert reopen().waits() == []
 
     def test_close_is_idempotent_and_a_closed_trace_keeps_quiet(self, reopen: Callable[[], Trace]) -> None:
         """An engine that ends may still have something to tell."""

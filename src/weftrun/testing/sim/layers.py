@@ -242,6 +242,8 @@ class FaultyTrace:
         self.running = inner.running
         self.show_workers = inner.show_workers
         self.workers = inner.workers
+        self.show_waits = inner.show_waits
+        self.waits = inner.waits
         self.delete = inner.delete
         self.close = inner.close
 

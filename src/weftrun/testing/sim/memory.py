@@ -11,7 +11,7 @@ from weftrun.model.ids import ObjectId, RunUid, SessionUid
 from weftrun.model.lease import Session
 from weftrun.model.values import Blob, Object
 from weftrun.ports.blobs import Blobs
-from weftrun.ports.trace import RunningRow, TraceRow, WorkerRow, text_of
+from weftrun.ports.trace import RunningRow, TraceRow, WaitRow, WorkerRow, text_of
 
 
 class MemoryBlobs:
@@ -204,6 +204,7 @@ class MemoryTrace:
         self._unsynced: list[TraceRow] = []
         self._running: dict[str, list[RunningRow]] = {}
         self._workers: dict[str, list[WorkerRow]] = {}
+        self._waits: dict[str, list[WaitRow]] = {}
 
     def write(self, rows: Sequence[TraceRow]) -> None:
         """Keep rows."""
@@ -236,7 +237,16 @@ class MemoryTrace:
         """Return by engine which Workers it has said to have last."""
         return {engine: rows for engine, rows in self._workers.items() if rows}
 
+    def show_waits(self, engine: str, rows: Sequence[WaitRow]) -> None:
+        """Say what Runs wait for that an engine holds in memory, in the place of what it said before."""
+        self._waits[engine] = list(rows)
+
+    def waits(self) -> list[WaitRow]:
+        """Return what Runs were seen waiting for last, of all engines."""
+        return [row for rows in self._waits.values() for row in rows]
+
     def _forget(self, run: RunUid) -> None:
+        self._waits = {name: [row for row in rows if row.run != run] for name, rows in self._waits.items()}
         self._running = {name: [row for row in rows if row.run != run] for name, rows in self._running.items()}
 
     def delete(self, run: RunUid) -> None:
