@@ -159,7 +159,7 @@ def test_the_file_keeps_so_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         (["quota", "t", "--remove", "--rate", "1"], "--remove takes away all that was said"),
         (["quota", "a b", "--rate", "1"], "can't be the name of a tenant"),
         (["quota", "t", "--rate", "0"], "--rate"),
-        (["audit"], "No gateway was ever there"),
+        (["audit"], "No gateway has been on this Journal"),
     ],
 )
 def test_what_can_not_be_is_refused(
