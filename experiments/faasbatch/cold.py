@@ -55,7 +55,8 @@ def run(quick: bool, out: Path, arguments: Sequence[str]) -> list[Table]:
     title = f"Sandboxes by level, medians of {chosen.rounds} rounds of {chosen.sandboxes}"
     notes = (
         "First: the interpreter, its walls, the import of the module, and a Sandbox of it. Next: one more while the "
-        "others are busy, as an engine makes it (but for strict, a fork that is kept ahead). Warm: a whole Run."
+        "others are busy, as an engine makes it: a fork that is kept ahead; a strict one then imports the module. "
+        "Warm: a whole Run."
     )
     left_out = [name for name in LEVELS if name not in levels]
     return [Table("cold", title, columns, rows, notes + (f" Not here: {', '.join(left_out)}." if left_out else ""))]

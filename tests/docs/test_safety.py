@@ -21,7 +21,7 @@ def test_a_check_is_there(path: str, name: str) -> None:
 
 @pytest.mark.parametrize("name", PLANTED)
 def test_a_planted_bug_is_there(name: str) -> None:
-    found = [path for path in (ROOT / "tests/sim/planted").glob("*.py") if f"Plant({name}," in path.read_text()]
+    found = [path for path in (ROOT / "tests/sim/planted").glob("*.py") if f"({name}, " in path.read_text()]
     assert found
 
 

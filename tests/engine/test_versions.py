@@ -179,6 +179,15 @@ def test_a_version_is_of_all_files_that_are_imported(tmp_path: Path) -> None:
     assert third.digest != other.digest
 
 
+def test_code_that_was_installed_is_not_copied(tmp_path: Path) -> None:
+    """It is pip's, and what lies beside it is everybody's."""
+    folder = tmp_path / "site-packages"
+    Shop(folder, "", price=1)
+    place = place_of(f"sqlite:///{tmp_path / 'j.db'}")
+    assert versions.KeptCode(place).begun_with(bundle_in(folder)) == bundle_in(folder)
+    assert not place.folder.exists()
+
+
 def test_code_of_a_notebook_is_kept_with_its_runs(tmp_path: Path) -> None:
     bundle = Bundle("__main__", "", b"pickled")
     assert versions.KeptCode(place_of(f"sqlite:///{tmp_path / 'j.db'}")).begun_with(bundle) is bundle

@@ -159,7 +159,7 @@ def test_the_file_keeps_so_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         (["quota", "t", "--remove", "--rate", "1"], "--remove takes away all that was said"),
         (["quota", "a b", "--rate", "1"], "can't be the name of a tenant"),
         (["quota", "t", "--rate", "0"], "--rate"),
-        (["audit"], "No gateway was ever there"),
+        (["audit"], "No gateway has been on this Journal"),
     ],
 )
 def test_what_can_not_be_is_refused(
@@ -167,3 +167,33 @@ def test_what_can_not_be_is_refused(
 ) -> None:
     assert main([*words, "--db", f"sqlite:///{tmp_path}/j.db"]) == 2
     assert says in capfd.readouterr().err
+
+
+def test_tenants_are_told_with_what_they_take(
+    limited: Server, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """All to whoever has no tenant, and to a tenant itself alone; Runs are listed by tenant."""
+    quota(limited, "told", "--runs-at-once", "3", "--share", "2")
+    with (
+        tenant_of(limited, capfd, "told") as client,
+        caller(limited, made(limited.folder, capfd, "looks", "--scope", "read")) as looks,
+    ):
+        go = tmp_path / "go"
+        answer = start(client, "held", str(go))
+        assert answer.status_code == 202, answer.text
+        used = {"runs": 1, "memory_bytes": 64 << 20, "waiting": 0}
+        own = client.get("/tenants").json()
+        mine = {"name": "told", "quota": {"runs_at_once": 3, "share": 2.0}, "used": used}
+        assert own == {"own": "told", "tenants": [mine], "runs_at_once": None}
+        seen = looks.get("/tenants").json()
+        assert (seen["own"], seen["runs_at_once"]) == ("", 4)
+        assert mine in seen["tenants"]
+        id = answer.json()["id"]
+        assert [run["id"] for run in looks.get("/runs?tenant=told").json()["runs"]] == [f"told/{id}"]
+        assert looks.get("/runs?tenant=nobody").json()["runs"] == []
+        assert [run["id"] for run in looks.get(f"/runs?tenant=told&id={id[:4]}").json()["runs"]] == [f"told/{id}"]
+        assert [run["id"] for run in client.get("/runs?tenant=told").json()["runs"]] == [id]
+        problem(client.get("/runs?tenant=another"), 403, "not-a-tenants")
+        problem(client.post("/runs/bulk", json={"action": "cancel", "tenant": "another"}), 403, "not-a-tenants")
+        go.touch()
+        until(lambda: client.get("/tenants").json()["tenants"][0]["used"]["runs"] == 0)

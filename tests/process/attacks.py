@@ -19,6 +19,8 @@ from weftrun import function
 
 PTRACE_SEIZE = 0x4206
 
+IMPORTED_IN = os.getpid()
+
 
 def _forks(_: str) -> None:
     if not os.fork():
@@ -168,6 +170,14 @@ def walled(journal: str) -> tuple[dict[str, str], dict[str, str]]:
 def with_network(port: int) -> str:
     with socket.create_connection(("127.0.0.1", port), 10) as connection:
         return connection.recv(5).decode()
+
+
+@function(protect="strict", effects="none")
+def held() -> tuple[dict[str, int], bool]:
+    """Return what kinds of descriptors it has, each with how many, and whether its module was imported here."""
+    links = (f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd"))
+    kinds = [os.readlink(link).partition(":[")[0] for link in links if os.path.islink(link)]
+    return {kind: kinds.count(kind) for kind in set(kinds)}, os.getpid() == IMPORTED_IN
 
 
 @function(protect="strict", effects="none", memory_bytes_max=100_000_000)

@@ -49,6 +49,15 @@ def test_strict_stops_what_is_usual(tmp_path: Path) -> None:
     assert (tmp_path / "written").exists()
 
 
+def test_it_is_forked_of_what_has_seen_nothing_of_its_code(tmp_path: Path) -> None:
+    with weftrun.open(f"sqlite:///{tmp_path}/journal.db", sandboxes=3) as engine:
+        told = [run.result(60) for run in [engine.start(attacks.held) for _ in range(6)]]
+    for descriptors, is_imported_here in told:
+        assert is_imported_here, "its module was imported by its zygote"
+        assert descriptors == {"/dev/null": 1, "pipe": 3, "socket": 1, "/memfd:weftrun-page (deleted)": 2,
+                               "/memfd:weftrun-lease (deleted)": 2}, "it has what is another's"  # fmt: skip
+
+
 def test_a_network_that_is_asked_for_is_there(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
 

@@ -7,11 +7,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from tests.conftest import assert_closed
 from tests.engine.conftest import until
 from tests.schedules import reports
@@ -22,9 +23,11 @@ from weftrun.adapters.sqlite.journal import SqliteJournal
 from weftrun.adapters.system.clock import pause, wall
 from weftrun.adapters.system.entropy import SystemEntropy
 from weftrun.assembly import engine as assembled
-from weftrun.assembly import open_engine
+from weftrun.assembly import open_engine, open_reader
+from weftrun.assembly.collecting import Retention
 from weftrun.model.errors import LimitExceeded, RunNotFound, UsageError
-from weftrun.model.schedules import CatchUp, KeptSchedule, Timetable, run_of
+from weftrun.model.ids import RunId
+from weftrun.model.schedules import CatchUp, KeptSchedule, Timetable, due_of, run_of
 from weftrun.runtime.schedules import ScheduleBook
 from weftrun.sdk.schedules import wanted
 
@@ -148,6 +151,38 @@ def test_an_id_that_belongs_to_another_run_is_told(url: str, ledger: Path) -> No
             assert "belongs to" in schedule.fault or "another" in schedule.fault, schedule.fault
             until(lambda: not engine._core.schedule("daily").pending)  # type: ignore[attr-defined]
     assert written(ledger) == ["other"]
+
+
+def test_a_run_that_was_forgotten_is_not_started_again(url: str, ledger: Path) -> None:
+    """By an engine that read the schedule before another one had started it, and comes to it after it was deleted."""
+    with open_engine(url, sandboxes=1) as engine:
+        schedule = engine.schedule("daily", weftrun.every(86_400), reports.report, str(ledger))
+        id = schedule.trigger()
+        until(lambda: len(written(ledger)) == 1 and not engine._core.schedule("daily").pending)  # type: ignore[attr-defined]
+        assert engine.get(id).result(60)
+        with closing(open_reader(url)) as reader, pytest.raises(UsageError, match="as long as the schedule daily"):
+            reader.delete(id, forget=True)
+        with closing(open_reader(url)) as reader:
+            gone = reader.collect(Retention(0.0, ("succeeded",), forget=True), lambda _: None)
+        assert (gone.runs, gone.ids_kept) == (1, 1)
+        late(url, id)
+        until(lambda: not engine._core.schedule("daily").pending)  # type: ignore[attr-defined]
+        schedule.delete()
+        with closing(open_reader(url)) as reader:
+            assert reader.delete(id, forget=True) is not None
+            assert reader.find(RunId(id)) is None
+    assert len(written(ledger)) == 1
+
+
+def late(url: str, id: str) -> None:
+    """Let an engine be about to start a Run of a schedule, as its row once said."""
+    due = due_of(id)
+    assert due is not None
+    journal = SqliteJournal(Path(url.removeprefix("sqlite:///")), SystemEntropy(), pause)
+    with closing(journal):
+        (row,) = journal.schedules()
+        again = replace(row, revision=SystemEntropy().uid(), pending=(due.timestamp(),), pending_since=0.0)
+        assert journal.put_schedule(again, row.revision)
 
 
 KILLED = """

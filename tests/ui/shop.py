@@ -166,3 +166,31 @@ def wide(count: int) -> int:
     for number in range(count):
         last = leaf(number)
     return last
+
+
+@function(effects="none")
+def shard(number: int, size: int) -> bytes:
+    return bytes(size)
+
+
+@function(effects="none")
+def weigh(one: bytes, other: bytes) -> int:
+    time.sleep(0.05)
+    return len(one) + len(other)
+
+
+@workflow
+def basket(number: int) -> int:
+    return total([leaf(number), leaf(number + 1)])
+
+
+@workflow
+def shopping(baskets: int) -> int:
+    return total([basket(number) for number in range(baskets)])
+
+
+@workflow
+def spread(pairs: int, size: int) -> list[int]:
+    """Make large values on several Workers, and let each Step take two."""
+    made = [shard(number, size) for number in range(pairs)]
+    return [weigh(one, other) for one, other in zip(made, made[1:] + made[:1], strict=True)]

@@ -80,6 +80,13 @@ def test_a_token_ends(context: Any, tmp_path: Path, capsys: pytest.CaptureFixtur
         field.fill(secret)
         page.keyboard.press("Enter")
         page.get_by_text("No Run is here").wait_for()
+        assert main(["quota", "north", "--runs-at-once", "2", *database]) == 0
+        page.get_by_role("link", name="Now").click()
+        page.locator("tr", has_text="north").get_by_text("at most 2").wait_for()
+        page.get_by_role("link", name="Runs").click()
+        page.get_by_label("Tenant").select_option("north")
+        page.get_by_text("No such Run is here").wait_for()
+        assert page.url.endswith("#/?tenant=north")
         assert page.evaluate("document.cookie") == "", "no script reads the token"
         assert httpx.get(server.url).headers["content-security-policy"].startswith("default-src 'none'")
         assert main(["token", "mine", "--revoke", *database]) == 0

@@ -16,11 +16,21 @@ from tests.ui import shop
 from tests.ui.serving import Served, browser, served
 
 import weftrun
+from weftrun.adapters.sqlite.trace import SqliteTrace
+from weftrun.assembly import open_reader
+from weftrun.model.hosts import SANDBOXES_EACH
+from weftrun.ports.trace import TraceRow
+from weftrun.views.steps import steps
 
 pytestmark = pytest.mark.sweep
 _WIDE = """most => [...document.querySelectorAll('*')]
     .filter(found => found.getBoundingClientRect().right > most && !found.closest('.wide, .drawing'))
     .map(found => found.outerHTML.slice(0, 80))"""
+_OUT_OF_REACH = """() => [...document.querySelectorAll('a, button, input, select, textarea, summary, [role=button]')]
+    .filter(found => !found.disabled && found.tabIndex < 0)
+    .filter(found => !(found.matches('.stop') && found.closest('[tabindex="0"]')))
+    .map(found => found.outerHTML.slice(0, 80))"""
+"""What no key reaches: it is no stop of Tab, nor one of the arrow keys within a drawing that is."""
 _TAGS = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
 
 
@@ -50,6 +60,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[weftrun.E
     folder = tmp_path_factory.mktemp("journal")
     url = f"sqlite:///{folder}/journal.db"
     with weftrun.open(url, sandboxes=4) as opened:
+        opened.run(shop.shopping.options(id="shopping"), 3)
         assert opened.run(shop.report.options(id="r1"), ["Rome", "Oslo"]) == 24
         with pytest.raises(ValueError, match="odd"):
             opened.run(shop.audit.options(id="a3"), 3)
@@ -81,6 +92,30 @@ def let_in(chromium: Any, there: Served) -> Any:
     state = context.storage_state()
     context.close()
     return state
+
+
+@pytest.fixture(scope="module")
+def url_of_hosts(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A Journal with a Run on two Workers, whose trace is as that of two hosts: on one host nothing need be copied."""
+    folder = tmp_path_factory.mktemp("hosts")
+    url = f"sqlite:///{folder}/journal.db"
+    with weftrun.open(url, cluster="local:2") as engine:
+        engine.run(shop.spread.options(id="spread"), 6, 300_000)
+    reader = open_reader(url)
+    info = reader.find("spread")
+    assert info is not None
+    shards = [step for step in steps(reader.load(info.uid)) if step.id.startswith("shard")]
+    reader.close()
+    trace = SqliteTrace(folder / "journal.db.d" / "trace.db")
+    for step in shards:
+        at, made_in = step.left_at or 0.0, step.sandbox // SANDBOXES_EACH
+        for worker in {1, 2} - {made_in}:
+            facts = {"worker": worker, "source": made_in, "bytes": 300_000, "began": at, "came": at + 0.01}
+            trace.write([TraceRow(info.uid, "came", at, step.id, 0, "", facts)])
+        facts = {"worker": made_in, "source": 3 - made_in, "bytes": 300_000, "began": at, "came": at + 0.01}
+        trace.write([TraceRow(info.uid, "came", at, step.id, 0, "", facts)])
+    trace.close()
+    return url
 
 
 @pytest.fixture
@@ -135,6 +170,58 @@ def test_which_step_failed_and_why_is_found_by_keys(page: Any, there: Served) ->
     page.get_by_text("asking the bank about 4000").first.wait_for()
     page.keyboard.press("Escape")
     page.locator("section.pinned").wait_for(state="detached")
+
+
+def test_child_workflows_fold(page: Any, there: Served) -> None:
+    page.goto(f"{there.root}#/run/shopping")
+    page.locator("svg .frame").nth(2).wait_for()
+    assert page.locator("svg .node").count() == 13
+    page.get_by_role("button", name="Fold child workflows").click()
+    page.locator("svg .node").nth(4).wait_for(state="detached")
+    page.locator("svg .node.folded", has_text="basket[0] (3 Steps inside)").wait_for()
+    page.locator("svg .frame").first.wait_for(state="detached")
+    page.locator("svg .edge").nth(3).wait_for(state="detached")
+    assert page.locator("svg .edge").count() == 3, "lines lead to what is folded"
+    page.get_by_role("button", name="Unfold basket[1]").click()
+    page.locator("svg .node", has_text="leaf[0]").wait_for()
+    page.locator("svg .frame").wait_for()
+
+    page.goto(f"{there.root}#/run/shopping?step=basket[2]/leaf[1]")
+    page.reload()
+    page.locator("svg .node.chosen", has_text="leaf[1]").wait_for()
+
+
+def test_what_came_from_other_hosts_is_drawn(page: Any, url_of_hosts: str) -> None:
+    with served(url_of_hosts) as serving:
+        page.goto(serving.address)
+        page.goto(f"{serving.root}#/run/spread?step=weigh[0]")
+        page.locator("svg text.came", has_text="293 KiB from Worker").first.wait_for()
+        page.locator("svg.timeline .transfer").first.wait_for()
+        page.locator("section.pinned dd", has_text="fetched from Worker").wait_for()
+        page.get_by_text("an Object comes from another host").wait_for()
+
+
+def test_keys_reach_everything(page: Any, there: Served) -> None:
+    page.goto(f"{there.root}#/run/order-7")
+    page.locator("svg.timeline .bar").first.wait_for()
+    page.locator("svg .node", has_text="ship[0]").wait_for()
+    assert page.evaluate(_OUT_OF_REACH) == []
+    page.get_by_role("group", name="Graph of the Run").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("End")
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    page.locator("section.pinned h2", has_text="ship[0]").wait_for()
+    page.keyboard.press("Escape")
+    page.get_by_role("group", name="Timeline of the Run").focus()
+    page.keyboard.press("End")
+    page.keyboard.press(" ")
+    page.locator("section.pinned").wait_for()
+    page.get_by_role("button", name="Nearer").press("Enter")
+    page.get_by_role("button", name="Earlier").press("Enter")
+    page.get_by_role("button", name="Later").press("Enter")
+    page.get_by_role("button", name="Whole").press("Enter")
 
 
 def test_a_run_is_forked_from_a_step(page: Any, there: Served) -> None:
@@ -242,7 +329,8 @@ def test_everybody_can_use_it(chromium: Any, let_in: Any, there: Served, axe: st
     page = context.new_page()
     for at, seen in (
         ("#/", "tbody tr"), ("#/run/r1", "svg.timeline .bar"), ("#/run/order-7?step=charge[0]", ".matter.failed"),
-        ("#/run/cats", ".signal"), ("#/now", "tbody tr"), ("#/functions", "tbody tr"), ("#/objects", "tbody tr"),
+        ("#/run/cats", ".signal"), ("#/run/shopping", "svg .frame"),
+        ("#/now", "tbody tr"), ("#/functions", "tbody tr"), ("#/objects", "tbody tr"),
     ):  # fmt: skip
         page.goto(f"{there.root}{at}")
         page.locator(seen).first.wait_for()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,13 @@ import wasmtime
 from tests.conftest import assert_closed
 
 import weftrun
+from weftrun.adapters.buckets.files import FileBuckets
 from weftrun.adapters.wasm.building import NotBuilt, build
 from weftrun.adapters.wasm.building_python import exported
+from weftrun.adapters.wasm.call import CallReach
 from weftrun.adapters.wasm.components import call_component
 from weftrun.adapters.wasm.sandboxed import call
+from weftrun.adapters.wasm.state import BucketState
 from weftrun.entrypoints.cli.group import main
 from weftrun.model.errors import UsageError, WasmRefused, WasmTrapped
 from weftrun.model.wasm import WasmCall, WasmLimits
@@ -45,7 +49,7 @@ def called(folder: Path, content: bytes, entry: str, *args: Any, limits: WasmLim
     path = folder / f"{hash(content):x}.wasm"
     path.write_bytes(content)
     wanted = WasmCall(str(path), "", "m", entry, limits=limits or WasmLimits(memory_bytes_max=4 << 20))
-    return call_component(wanted, args, lambda _: None)
+    return call_component(wanted, args, CallReach())
 
 
 def test_values_go_in_and_out_by_their_types(tmp_path: Path) -> None:
@@ -87,7 +91,7 @@ def test_what_goes_wrong_is_told_in_a_sentence(
     [
         (
             component(FOREIGN),
-            "imports what isn't there; a component may import WASI 0.2: .*other:world/thing",
+            "imports what isn't there; a component may import WASI 0.2 and what weftrun.wit .*other:world/thing",
         ),
         (component(ADD)[:-5], "is no valid WebAssembly component"),
         (b"\0asm\x0d\0\1\0" + b"\xff" * 9, "is no valid WebAssembly component"),
@@ -157,6 +161,8 @@ def test_python_that_can_not_be_exported_is_told(text: str, words: str) -> None:
 GUEST = """
 import json
 
+from weftrun_guest import keys, state as shared
+
 ready = {"n": 40}  # made once, when the component is built
 
 def tally(text: str, least: int) -> list[tuple[str, int]]:
@@ -170,6 +176,14 @@ def tally(text: str, least: int) -> list[tuple[str, int]]:
 def state(raw: bytes) -> str:
     ready["n"] += 1
     return json.dumps([ready["n"], len(raw)])
+
+def shares(key: str, by: int) -> tuple[int, int]:
+    shared.make(key, 8)
+    shared.lock(key, True)
+    total = int.from_bytes(shared.read(key, 0, 8), "little") + by
+    shared.write(key, 0, total.to_bytes(8, "little"))
+    keys.write("copy", str(total).encode())
+    return total, int(keys.read("copy", 0, 9))
 
 def fails(n: int) -> float | None:
     if n == 0:
@@ -187,15 +201,19 @@ def test_a_file_of_python_is_built_and_called(tmp_path: Path, capsys: pytest.Cap
     """CPython is begun when it is built; each call begins with that, without files, and tells what it has raised."""
     (tmp_path / "guest.py").write_text(GUEST, encoding="utf-8")
     assert main(["build", str(tmp_path / "guest.py"), "-o", str(tmp_path / "guest.wasm")]) == 0
-    assert "bytes, with tally, state, fails\n" in capsys.readouterr().out
+    assert "bytes, with tally, state, shares, fails\n" in capsys.readouterr().out
     said: list[bytes] = []
 
     def ask(entry: str, *args: Any) -> Any:
-        return call_component(WasmCall(str(tmp_path / "guest.wasm"), "", "m", entry), args, said.append)
+        wanted = WasmCall(str(tmp_path / "guest.wasm"), "", "m", entry)
+        place = CallReach("b", FileBuckets(str(tmp_path)), say=said.append, named=str(tmp_path))
+        return call_component(wanted, args, place)
 
     assert ask("tally", "b a b c a b", 2) == [("a", 2), ("b", 3)]
     assert b"counting\n" in b"".join(said)
     assert [ask("state", b"ab") for _ in range(2)] == ["[41, 2]"] * 2
+    assert [ask("shares", "k", 20) for _ in range(2)] == [(20, 20), (40, 40)]
+    shutil.rmtree(BucketState(str(tmp_path), "b").folder)
     assert ask("fails", 0) is None
     with pytest.raises(WasmTrapped, match="m ended: ValueError: no ones"):
         ask("fails", 1)

@@ -44,6 +44,7 @@ export const view = (id, parts, step) =>
   ask(`${of(id)}/view?nodes=2100&spans=600&lines=600${parts.map((part) => `&part=${part}`).join("")}${step ? `&step=${encodeURIComponent(step)}` : ""}`);
 export const functions = () => ask("/functions");
 export const now = () => ask("/now");
+export const tenants = () => ask("/tenants");
 export const queues = () => ask("/queues");
 export const schedules = () => ask("/schedules");
 export const signal = (id, name, value) => send(`${of(id)}/signals`, { name, value });

@@ -11,7 +11,7 @@ const AGAIN_MS = 50;
 const PAUSES = 20; // times as long as a look took, so that looking costs the server little
 const STATUSES = ["", "running", "pending", "succeeded", "failed", "cancelled"];
 const TIMES = [["", "any time"], ["900", "the last 15 minutes"], ["3600", "the last hour"], ["86400", "the last day"], ["604800", "the last week"]];
-const EMPTY = { status: "", workflow: "", id: "", text: "", within: "" };
+const EMPTY = { status: "", workflow: "", id: "", text: "", tenant: "", within: "" };
 
 /** What the API takes for these filters. */
 function asked(filter) {
@@ -61,6 +61,15 @@ function useRuns(filter, lives) {
   return { ...pages, trouble, more, load, fail: setTrouble };
 }
 
+/** The tenants that somebody may choose among: none, where they are one themselves. */
+function useTenants() {
+  const [names, set] = useState([]);
+  useEffect(() => {
+    api.tenants().then(({ own, tenants }) => set(own ? [] : tenants.map(({ name }) => name).filter(Boolean)), () => {});
+  }, []);
+  return names;
+}
+
 /** A first page that was read again, with those of the later pages that were there. */
 function joined(old, page) {
   if (old.runs.length <= page.runs.length) return { ...page, isRead: true };
@@ -74,6 +83,7 @@ export function List({ query, lives }) {
   const filter = { ...EMPTY, ...Object.fromEntries(Object.entries(query).filter(([name]) => name in EMPTY)) };
   const { runs, next, isRead, trouble, more, load, fail } = useRuns(filter, lives);
   const [chosen, choose] = useState(new Set());
+  const tenants = useTenants();
   const narrow = (change) => {
     const given = Object.entries({ ...filter, ...change }).filter(([, value]) => value);
     location.replace(`#/${given.length ? `?${new URLSearchParams(given)}` : ""}`); // a link to this list
@@ -88,7 +98,7 @@ export function List({ query, lives }) {
   return (
     <main>
       <h1>Runs</h1>
-      <Filter filter={filter} narrow={narrow} isFiltered={isFiltered} />
+      <Filter filter={filter} tenants={tenants} narrow={narrow} isFiltered={isFiltered} />
       <Trouble text={trouble} />
       <Bulk runs={runs} chosen={chosen} choose={choose} filter={filter} isFiltered={isFiltered} isAll={!next} load={load} fail={fail} />
       <section class="card">
@@ -102,7 +112,7 @@ export function List({ query, lives }) {
   );
 }
 
-const Filter = ({ filter, narrow, isFiltered }) => (
+const Filter = ({ filter, tenants, narrow, isFiltered }) => (
   <form class="filter" role="search" onSubmit={(event) => event.preventDefault()}>
     <label>
       Status
@@ -128,6 +138,14 @@ const Filter = ({ filter, narrow, isFiltered }) => (
         {TIMES.map(([seconds, name]) => <option value={seconds}>{name}</option>)}
       </select>
     </label>
+    {(tenants.length > 0 || filter.tenant) && (
+      <label>
+        Tenant
+        <select value={filter.tenant} onChange={(e) => narrow({ tenant: e.target.value })}>
+          {["", ...new Set(filter.tenant ? [...tenants, filter.tenant] : tenants)].map((name) => <option value={name}>{name || "all"}</option>)}
+        </select>
+      </label>
+    )}
     {isFiltered && <button type="button" onClick={() => narrow(EMPTY)}>Clear</button>}
   </form>
 );
@@ -135,6 +153,8 @@ const Filter = ({ filter, narrow, isFiltered }) => (
 /** What can be done with the Runs that are chosen, or with all that the filter takes. */
 function Bulk({ runs, chosen, choose, filter, isFiltered, isAll, load, fail }) {
   const [asking, ask] = useState(null);
+  const no = useRef(null);
+  useEffect(() => no.current?.focus(), [asking]); // the question takes the place of what was pressed: keys go on there
   const shown = runs.filter((run) => chosen.has(run.id));
   const verbs = [...new Set(shown.flatMap((run) => WAYS[run.status] ?? []))];
   const act = async (verb) => {
@@ -144,7 +164,7 @@ function Bulk({ runs, chosen, choose, filter, isFiltered, isAll, load, fail }) {
     await load();
     if (failures.length) fail(`${failures.length} of ${done.length}: ${failures[0].reason.message}`);
   };
-  const meant = { status: filter.status, workflow: filter.workflow, id: filter.id, text: filter.text, since: asked(filter).since };
+  const meant = { status: filter.status, workflow: filter.workflow, id: filter.id, text: filter.text, tenant: filter.tenant, since: asked(filter).since };
   const given = Object.fromEntries(Object.entries(meant).filter(([, value]) => value));
   const look = async (verb) => {
     const told = await api.bulk(verb, given, true).catch((error) => fail(error.message));
@@ -162,7 +182,7 @@ function Bulk({ runs, chosen, choose, filter, isFiltered, isAll, load, fail }) {
         <b>{asking.runs ? `${asking.verb} ${count(asking.runs, "Run")}${asking.isMore ? ", of the newest that match" : ""}?` : `None of these can be asked to ${asking.verb}.`}</b>
         <span>
           {asking.runs > 0 && <><button class="main" onClick={all}>Yes, {asking.verb}</button>{" "}</>}
-          <button onClick={() => ask(null)}>No</button>
+          <button ref={no} onClick={() => ask(null)}>No</button>
         </span>
       </p>
     );

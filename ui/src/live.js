@@ -10,7 +10,7 @@ const LONG_PARTS = ["timeline", "logs"];
 
 const AGAIN_MS = 1000;
 const STEPS = 600; // as many as are asked for
-const UNKNOWN = { function: "", is_map: false, items: null, items_done: 0, items_failed: 0, waited_s: 0, running: [], cause: "", unrecorded: "" };
+const UNKNOWN = { function: "", is_map: false, items: null, items_done: 0, items_failed: 0, waited_s: 0, running: [], came: [], cause: "", unrecorded: "" };
 
 /** Mends what is shown by what records have just told of Steps. What follows from them is read soon after. */
 function mended(seen, pulse) {
@@ -41,7 +41,8 @@ function mended(seen, pulse) {
 function shared(old, steps) {
   if (!old || !steps) return steps;
   const known = new Map(old.map((step) => [step.id, step]));
-  const isSame = (one, other) => other && one.running.length === 0 && Object.keys(one).every((key) => key === "running" ? other.running.length === 0 : one[key] === other[key]);
+  const lists = ["running", "came"]; // of `came` a settled Step has as many as before, and the same
+  const isSame = (one, other) => other && one.running.length === 0 && Object.keys(one).every((key) => (lists.includes(key) ? one[key].length === other[key]?.length : one[key] === other[key]));
   return steps.map((step) => (isSame(step, known.get(step.id)) ? known.get(step.id) : step));
 }
 

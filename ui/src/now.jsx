@@ -17,12 +17,12 @@ function useNow(lives) {
     let due = 0;
     let over = false;
     let turn = 0;
-    let also = { queues: [], schedules: [] };
+    let also = { queues: [], schedules: [], tenants: [], runs_at_once: null };
     const load = async () => {
       const began = performance.now();
       try {
         const told = await api.now();
-        if (turn++ % SELDOM === 0) also = { queues: await api.queues(), schedules: await api.schedules() };
+        if (turn++ % SELDOM === 0) also = { queues: await api.queues(), schedules: await api.schedules(), ...(await api.tenants()) };
         if (!over) setSeen({ ...told, ...also }), setTrouble("");
       } catch (error) {
         if (!over) setTrouble(error.message);
@@ -56,6 +56,7 @@ export function Now({ lives }) {
       <Card title="Waiting" bare={waiting.length}>{waiting.length ? <Waiting runs={waiting} at={seen.at} /> : <p class="quiet">Nothing waits.</p>}</Card>
       {seen.emits.length > 0 && <Card title="Outbox" bare><Outbox emits={seen.emits} at={seen.at} /></Card>}
       {seen.queues.length > 0 && <Card title="Queues" bare><Queues queues={seen.queues} /></Card>}
+      {seen.tenants.some(hasQuota) && <Card title="Quotas" head={<Room seen={seen} />} bare><Quotas tenants={seen.tenants.filter(hasQuota)} /></Card>}
       {seen.schedules.length > 0 && <Card title="Schedules" bare><Schedules schedules={seen.schedules} /></Card>}
       {seen.engines.length > 0 && <Card title="Engines" bare><Engines engines={seen.engines} at={seen.at} /></Card>}
     </main>
@@ -70,7 +71,7 @@ const Table = ({ columns, children }) => (
     </table>
   </div>
 );
-const NUMBERS = new Set(["For", "Since its start", "Waiting", "Delayed", "Under way", "At once", "For each key", "Since", "Runs", "Sandboxes", "Memory", "Values kept"]);
+const NUMBERS = new Set(["For", "Since its start", "Waiting", "Delayed", "Under way", "At once", "For each key", "Since", "Runs", "Sandboxes", "Memory", "Values kept", "Open Runs", "Starts waiting", "Starts a second", "Share"]);
 
 const Running = ({ runs, at }) => (
   <Table columns={["Step", "Run", "For", "Where", "Printed last"]}>
@@ -133,6 +134,39 @@ const Queues = ({ queues }) => (
         <td class="number">{none(queue.concurrency)}</td>
         <td class="number">{none(queue.per_key)}</td>
         <td>{queue.rate ? `at most ${queue.rate[0]} in ${span(queue.rate[1])}` : <span class="quiet">as they may</span>}</td>
+      </tr>
+    ))}
+  </Table>
+);
+
+const hasQuota = (one) => one.quota || (one.used && (one.used.runs || one.used.waiting));
+
+const Room = ({ seen }) =>
+  seen.runs_at_once && <span class="quiet">{seen.tenants.reduce((sum, one) => sum + (one.used?.runs ?? 0), 0).toLocaleString()} of {seen.runs_at_once.toLocaleString()} Runs that may be open here</span>;
+
+/** How much is used of what may be; in words, and as a bar where there is a bound. */
+function Used({ used, most, told = (number) => number.toLocaleString() }) {
+  const isBounded = most !== undefined && most !== null;
+  if (used === undefined) return isBounded ? <>at most {told(most)}</> : none(null);
+  if (!isBounded) return <>{told(used) || "0"}</>;
+  const isFull = used >= most;
+  return (
+    <span class={isFull ? "warn" : ""}>
+      {isFull && "⚠ "}{told(used) || "0"} of {told(most) || "0"} <span class="meter" aria-hidden="true"><i style={{ width: `${Math.min(100, (100 * used) / Math.max(most, 1))}%` }} /></span>
+    </span>
+  );
+}
+
+const Quotas = ({ tenants }) => (
+  <Table columns={["Tenant", "Open Runs", "Memory", "Starts waiting", "Starts a second", "Share"]}>
+    {tenants.map(({ name, quota, used }) => (
+      <tr key={name}>
+        <td>{name || <span class="quiet">without a tenant</span>}</td>
+        <td class="number"><Used used={used?.runs} most={quota?.runs_at_once} /></td>
+        <td class="number"><Used used={used?.memory_bytes} most={quota?.memory_bytes} told={bytes} /></td>
+        <td class="number"><Used used={used?.waiting} most={quota ? quota.queue ?? 100 : null} /></td>
+        <td class="number">{quota?.rate ? `${quota.rate.toLocaleString()}${quota.burst ? `, ${quota.burst.toLocaleString()} at once` : ""}` : none(null)}</td>
+        <td class="number">{(quota?.share ?? 1).toLocaleString()}</td>
       </tr>
     ))}
   </Table>

@@ -68,7 +68,7 @@ export function Run({ id, step: named, lives }) {
       <Matter seen={seen} failed={failed} choose={choose} again={again} />
       <div class={`columns ${chosen ? "aside" : ""}`}>
         <div>
-          <Card title="Graph" head={<GraphWords graph={graph} />} bare><Graph shown={graph} chosen={chosen} choose={toggle} /></Card>
+          <Card title="Graph" head={<GraphWords graph={graph} />} bare><Graph shown={graph} steps={steps} chosen={chosen} choose={toggle} /></Card>
           <Card title="Timeline" bare>
             {seen.timeline ? <Timeline line={seen.timeline} places={seen.places} choose={toggle} /> : <p class="body quiet">Reading…</p>}
           </Card>
@@ -278,6 +278,8 @@ function Chosen({ id, run, step, isRoot, name, close }) {
   );
 }
 
+const CAME = { local: () => "on the same host", fetched: (worker) => `fetched from Worker ${worker}`, sent: () => "sent by the engine" };
+
 const About = ({ step }) => {
   const rows = [
     ["Status", <Status status={step.status} />], ["Function", step.function],
@@ -286,6 +288,7 @@ const About = ({ step }) => {
     ["Entered", step.entered_at && <Time at={step.entered_at} />], ["Sandbox", step.sandbox > 0 && step.sandbox],
     ["Settled by", step.cause], ["Not recorded", step.unrecorded], ["Next Attempt", step.due_at && <Time at={step.due_at} />],
     ["Objects", step.read_bytes + step.written_bytes > 0 && `read ${bytes(step.read_bytes) || "none"}, made ${bytes(step.written_bytes) || "none"}`],
+    ["Came from", step.came?.length > 0 && step.came.map((one) => <div><span class="mono">{one.step}</span>: {bytes(one.nbytes)}, {CAME[one.way](one.worker)}</div>)],
     ["Error", step.error && <span class="value">{step.error}</span>], ["Value", step.preview && <span class="value">{step.preview}</span>],
   ];
   return <dl>{rows.filter(([, told]) => told).map(([name, told]) => [<dt>{name}</dt>, <dd>{told}</dd>])}</dl>;

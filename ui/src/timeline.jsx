@@ -2,7 +2,8 @@
 // or Batch.
 
 import { useEffect, useRef, useState } from "preact/hooks";
-import { span } from "./words.js";
+import { pressed, useStops } from "./stops.js";
+import { bytes, span } from "./words.js";
 
 const ROW = 28;
 const HEAD = 22;
@@ -38,7 +39,11 @@ function useZoom(began, until, wide) {
     const [middle, half] = [(from + to) / 2, ((to - from) / 2) * factor];
     setPart(half * 2 >= until - began ? null : [middle - half, middle + half]);
   };
-  return { from, to, x, wide, drawn, nearer, isPart: part !== null, whole: () => setPart(null) };
+  const moved = (share) => {
+    const by = Math.min(Math.max((to - from) * share, began - from), until - to);
+    setPart([from + by, to + by]);
+  };
+  return { from, to, x, wide, drawn, nearer, moved, isPart: part !== null, whole: () => setPart(null) };
 }
 
 /** How wide the time is drawn: as wide as there is room. */
@@ -56,6 +61,7 @@ function useWidth() {
 /** Rows from top to bottom: a head for each Worker, where there are several, and below it its lanes. */
 function rowsOf(line, places) {
   const known = new Map((places ?? []).map((place) => [place.worker, place]));
+  const came = line.transfers ?? [];
   const workers = [...new Set(line.lanes.map((lane) => lane.worker))];
   const rows = [];
   let y = 0;
@@ -63,6 +69,8 @@ function rowsOf(line, places) {
     const lanes = line.lanes.filter((lane) => lane.worker === worker);
     if (workers.length > 1) rows.push({ y, head: nameOf(worker, lanes[0].host), place: known.get(worker) }), (y += HEAD);
     for (const lane of lanes) rows.push({ y, lane }), (y += ROW);
+    const transfers = came.filter((one) => one.worker === worker);
+    if (transfers.length) rows.push({ y, transfers }), (y += ROW);
   }
   if (line.gated.length) rows.push({ y, gated: line.gated }), (y += ROW);
   return { rows, height: y };
@@ -76,15 +84,16 @@ export function Timeline({ line, places, choose }) {
   const until = Math.max(line.over_at ?? 0, ...line.lanes.map((lane) => lane.spans.at(-1)?.left_at ?? 0));
   const [frame, wide] = useWidth();
   const zoom = useZoom(line.began_at, until, wide);
+  const stops = useStops();
   if (!line.lanes.length) return <p class="body quiet">Nothing has run yet.</p>;
-  const { from, to, x, drawn, nearer, isPart, whole } = zoom;
+  const { from, to, x, drawn, nearer, moved, isPart, whole } = zoom;
   const { rows, height: below } = rowsOf(line, places);
   const height = below + 26;
   const isSeen = (began, ended) => ended >= from && began <= to;
   return (
     <>
-      <div class="drawing" ref={frame}>
-        <svg {...drawn} width={LEFT + wide + RIGHT} height={height} viewBox={`0 0 ${LEFT + wide + RIGHT} ${height}`} class="timeline" role="group" aria-label="Timeline of the Run">
+      <div class="drawing" ref={frame} tabindex="0" role="group" aria-label="Timeline of the Run; arrow keys go from bar to bar" {...stops}>
+        <svg {...drawn} width={LEFT + wide + RIGHT} height={height} viewBox={`0 0 ${LEFT + wide + RIGHT} ${height}`} class="timeline">
           {Array.from({ length: TICKS + 1 }, (_, i) => from + ((to - from) * i) / TICKS).map((at) => (
             <g class="tick">
               <line x1={x(at)} x2={x(at)} y1="0" y2={height - 20} />
@@ -95,6 +104,7 @@ export function Timeline({ line, places, choose }) {
             <g transform={`translate(0 ${row.y})`}>
               {row.head && <text x="4" y="16" class={`place ${row.place && isSlow(row.place) ? "slow" : ""}`}>{row.head}{row.place && isSlow(row.place) ? `: ${slowText(row.place)}` : ""}</text>}
               {row.lane && <Lane lane={row.lane} zoom={zoom} isSeen={isSeen} choose={choose} />}
+              {row.transfers && <Transfers transfers={row.transfers.filter((one) => isSeen(one.began_at, one.came_at))} zoom={zoom} choose={choose} />}
               {row.gated && <Disk gated={row.gated.filter(([began, ended]) => isSeen(began, ended))} zoom={zoom} />}
             </g>
           ))}
@@ -111,6 +121,8 @@ export function Timeline({ line, places, choose }) {
         <span class="chips">
           <button onClick={() => nearer(0.5)} aria-label="Nearer">+</button>
           <button onClick={() => nearer(2)} aria-label="Farther" disabled={!isPart}>−</button>
+          {isPart && <button onClick={() => moved(-0.5)} aria-label="Earlier">←</button>}
+          {isPart && <button onClick={() => moved(0.5)} aria-label="Later">→</button>}
           {isPart && <button onClick={whole}>Whole</button>}
         </span>
         <Legend line={line} />
@@ -132,6 +144,7 @@ function Legend({ line }) {
     <span class="legend">
       {LEGEND.filter(([, , has]) => spans.some(has)).map(([kind, name]) => <span><i class={kind} />{name}</span>)}
       {line.lanes.some((lane) => lane.start_s > 0) && <span><i class="l-cold" />a Sandbox starts</span>}
+      {line.transfers?.length > 0 && <span><i class="l-came" />an Object comes from another host</span>}
       {line.gated.length > 0 && <span><i class="l-disk" />Steps wait for the disk</span>}
     </span>
   );
@@ -161,9 +174,10 @@ function Bar({ one, zoom, choose }) {
   const moved = one.read_s > 0 && partOf(zoom, one.entered_at, one.entered_at + one.read_s);
   const made = one.written_s > 0 && partOf(zoom, one.left_at - one.written_s, one.left_at);
   const objects = one.read_s + one.written_s > 0 ? `, ${span(one.read_s + one.written_s)} of it moving Objects` : "";
+  const told = `${one.step}, Attempt ${one.attempt}: ${span(one.left_at - one.entered_at)}${objects} ${one.text}`;
   return (
-    <g class={`bar ${kind}`} onClick={() => choose?.(one.count > 1 ? one.step.replace(/\.\d+$/, "") : one.step)}>
-      <title>{`${one.step}, Attempt ${one.attempt}: ${span(one.left_at - one.entered_at)}${objects} ${one.text}`}</title>
+    <g class={`bar stop ${kind}`} tabindex="-1" role="button" aria-label={told} {...pressed(() => choose?.(one.count > 1 ? one.step.replace(/\.\d+$/, "") : one.step))}>
+      <title>{told}</title>
       <rect x={left} y="4" width={wide} height={ROW - 8} rx="4" />
       {moved && <rect class="moved" x={left} y={ROW - 7} width={moved[1]} height="3" />}
       {made && <rect class="moved" x={made[0]} y={ROW - 7} width={made[1]} height="3" />}
@@ -171,6 +185,23 @@ function Bar({ one, zoom, choose }) {
     </g>
   );
 }
+
+/** Objects that came to a Worker from another one, or from the engine. */
+const Transfers = ({ transfers, zoom, choose }) => (
+  <>
+    <text x="4" y="18" class="lane">came here</text>
+    {transfers.map((one) => {
+      const [left, wide] = partOf(zoom, one.began_at, one.came_at);
+      const told = `${bytes(one.nbytes)} of ${one.step} ${one.source ? `from Worker ${one.source}` : "from the engine"} in ${span(one.came_at - one.began_at)}`;
+      return (
+        <g class="transfer stop" tabindex="-1" role="button" aria-label={told} {...pressed(() => choose?.(one.step))}>
+          <title>{told}</title>
+          <rect x={left} y="9" width={Math.max(wide, 6)} height={ROW - 18} rx="2" />
+        </g>
+      );
+    })}
+  </>
+);
 
 const Disk = ({ gated, zoom }) => (
   <g class="disk">

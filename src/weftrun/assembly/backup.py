@@ -64,7 +64,7 @@ def copy_journal(source: Place, target: Path, told: Callable[[int, int], None]) 
         with not_alone(source.folder):
             copy_database(source.path, passing, told)
             values, nbytes, missing = _copy_values(source.folder / "blobs", copy.folder / "blobs", passing)
-        _copy_trace(source.folder / "trace.db", copy.folder / "trace.db")
+        copy_trace(source.folder / "trace.db", copy.folder / "trace.db")
         passing.rename(target)
     except OSError as error:
         raise JournalFull(f"The copy {target} can't be written: {error.strerror}.") from None
@@ -81,7 +81,7 @@ def _copy_values(source: Path, target: Path, journal: Path) -> tuple[int, int, i
     count = total = missing = 0
     for name in blobs_of(journal):
         try:
-            nbytes = _copy_value(source / name, target / name)
+            nbytes = copy_value(source / name, target / name, name)
         except FileNotFoundError:
             missing += 1  # told, not refused: a copy of what is left is worth more than none
             continue
@@ -95,7 +95,8 @@ def _copy_values(source: Path, target: Path, journal: Path) -> tuple[int, int, i
     return count, total, missing
 
 
-def _copy_value(source: Path, target: Path) -> int:
+def copy_value(source: Path, target: Path, name: str) -> int:
+    """Copy the value with this SHA-256; return its bytes, which are durable then."""
     digest = hashlib.sha256()
     nbytes = 0
     with source.open("rb") as reader, target.open("wb") as writer:
@@ -105,12 +106,12 @@ def _copy_value(source: Path, target: Path) -> int:
             nbytes += len(chunk)
         writer.flush()
         os.fsync(writer.fileno())
-    if digest.hexdigest() != source.name:
+    if digest.hexdigest() != name:
         raise JournalCorrupt(f"The value {source} is damaged: take it from another copy.")
     return nbytes
 
 
-def _copy_trace(source: Path, target: Path) -> None:
+def copy_trace(source: Path, target: Path) -> None:
     """Copy what is told for people only, if it is there: nothing rests on it."""
     with contextlib.suppress(OSError, JournalError):
         if source.exists():

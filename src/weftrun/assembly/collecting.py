@@ -12,7 +12,9 @@ from weftrun.adapters.files.lock import alone
 from weftrun.adapters.sqlite.trace import SqliteTrace
 from weftrun.adapters.system.entropy import SystemEntropy
 from weftrun.assembly.places import Place
+from weftrun.model.ids import RunUid
 from weftrun.model.outcomes import Status
+from weftrun.model.schedules import schedule_of
 from weftrun.ports.journal import Journal, JournalReader, RunInfo
 
 AT_ONCE = 100
@@ -45,6 +47,7 @@ class Collected(Struct, frozen=True):
         undelivered: Runs that stay since something that they emitted is not delivered.
         values: how many values beside the Journal, and how many `nbytes` they had.
         values_stay: whether values were left since an engine has the Journal open.
+        ids_kept: of Runs whose ids were to be freed, how many stay taken since their schedule may start them again.
     """
 
     runs: int
@@ -52,6 +55,7 @@ class Collected(Struct, frozen=True):
     values: int = 0
     nbytes: int = 0
     values_stay: bool = False
+    ids_kept: int = 0
 
 
 def collect(
@@ -59,13 +63,16 @@ def collect(
 ) -> Collected:
     """Delete Runs, so many in a transaction, and then the values that nobody names; `told` how many so far."""
     before = now - wanted.older_than_s
-    runs = undelivered = 0
+    runs = undelivered = ids_kept = 0
     with contextlib.ExitStack() as opened:
         journal: Journal | None = None
         trace: SqliteTrace | None = None
         for page in _pages(reader, wanted, before):
             left = reader.emits_left([info.uid for info in page])
             ready = [info.uid for info in page if not left.get(info.uid)]
+            # Schedules are read after these Runs had ended: one that could still start one of them is among them.
+            kept = scheduled(reader, page) if wanted.forget else set()
+            ids_kept += sum(uid in kept for uid in ready)
             undelivered += len(page) - len(ready)
             if wanted.dry_run:
                 runs += len(ready)
@@ -75,16 +82,29 @@ def collect(
                 trace = SqliteTrace(place.folder / "trace.db")
                 opened.callback(journal.close)
                 opened.callback(trace.close)
-            gone = journal.delete_ended(ready, before=before, forget=wanted.forget)
+            gone = [
+                *journal.delete_ended([uid for uid in ready if uid in kept], before=before, forget=False),
+                *journal.delete_ended([uid for uid in ready if uid not in kept], before=before, forget=wanted.forget),
+            ]
             runs += len(gone)
             for uid in gone:
                 if trace is not None:
                     trace.delete(uid)
             told(runs)
         if journal is None or not runs:
-            return Collected(runs, undelivered)
+            return Collected(runs, undelivered, ids_kept=ids_kept)
         values, nbytes, were_alone = remove_blobs(place, journal)
-    return Collected(runs, undelivered, values, nbytes, not were_alone)
+    return Collected(runs, undelivered, values, nbytes, not were_alone, ids_kept)
+
+
+def scheduled(reader: JournalReader, infos: Sequence[RunInfo]) -> set[RunUid]:
+    """Return those of these Runs whose schedule is there: their ids are never freed.
+
+    An engine may have read the schedule before another one has started the Run, and start it later: by its id it finds
+    that it was run, or else it runs a second time.
+    """
+    there = {schedule.id for schedule in reader.schedules()}
+    return {info.uid for info in infos if schedule_of(info.id) in there}
 
 
 def _pages(reader: JournalReader, wanted: Retention, before: float) -> Iterator[Sequence[RunInfo]]:

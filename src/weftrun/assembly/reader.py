@@ -17,7 +17,7 @@ from weftrun.adapters.system.clock import WallClock
 from weftrun.adapters.system.entropy import SystemEntropy
 from weftrun.adapters.system.memory import memory_below
 from weftrun.assembly.code import is_kept
-from weftrun.assembly.collecting import Collected, Retention, collect, remove_blobs
+from weftrun.assembly.collecting import Collected, Retention, collect, remove_blobs, scheduled
 from weftrun.assembly.places import Place, place_of
 from weftrun.assembly.signalling import judged_signal
 from weftrun.machines.run import changed_code, may_have_happened, open_visible
@@ -28,6 +28,7 @@ from weftrun.model.lease import Session
 from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.outcomes import Status
 from weftrun.model.records import Row, Started
+from weftrun.model.schedules import schedule_of
 from weftrun.model.values import Blob, Data, Inline
 from weftrun.model.warm import WarmCounts
 from weftrun.ports.journal import FORCE, Message, RunInfo
@@ -365,7 +366,17 @@ class Reader:
         return note
 
     def delete(self, id: str, *, forget: bool) -> RunInfo | None:
-        """Delete an ended Run's records and the blobs that nobody else names (G1)."""
+        """Delete an ended Run's records and the blobs that nobody else names (G1).
+
+        Raises:
+            UsageError: it has not ended, what it emitted is not delivered, or its id can't be freed, since its schedule
+                may start it again.
+        """
+        if forget and (known := self._journal.find(RunId(id))) is not None and scheduled(self._journal, [known]):
+            raise UsageError(
+                f"The id {id} is kept as long as the schedule {schedule_of(id)} is there, which might start it once "
+                "more. Delete the Run without --forget, or the schedule first."
+            )
         journal = self._place.open_to_mend(SystemEntropy())
         try:
             info = journal.delete(RunId(id), forget=forget)

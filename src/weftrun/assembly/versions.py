@@ -38,6 +38,7 @@ _KEPT_MAX: Final = 50
 _BYTES_MAX: Final = 64 * 1024 * 1024
 _FILES_MAX: Final = 10_000
 _NAME_IN: Final = "code"
+_INSTALLED: Final = frozenset({"site-packages", "dist-packages"})
 
 
 class _AppFiles(Struct, frozen=True):
@@ -175,13 +176,17 @@ def bundles_needed(place: Place) -> Iterator[Bundle]:
 
 
 def app_of(bundle: Bundle) -> _AppFiles | None:
-    """Return the files of a bundle; None where it has none: a notebook's code travels with its Runs, and so is kept.
+    """Return the files of a bundle; None where it has none of the author's own.
+
+    A notebook's code travels with its Runs, and so is kept; what was installed has a version that pip knows.
 
     Raises:
         UsageError: it is too much, or no Python.
     """
     file = _entry(bundle)
     if bundle.blob or not file or not file.is_file() or Path(container_of(str(file))) != file:
+        return None
+    if _INSTALLED.intersection(file.parts):
         return None
     script = bool(bundle.file)
     root = file.parent if script else _above(file, bundle.module)
@@ -248,14 +253,13 @@ def _sync(path: Path) -> None:
 
 def _shared(home: Path) -> int:
     """Hold a version: nobody removes it meanwhile."""
-    descriptor = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
+    with contextlib.ExitStack() as opened:
+        descriptor = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        opened.callback(os.close, descriptor)
         fcntl.flock(descriptor, fcntl.LOCK_SH)
         if not home.exists():
             raise FileNotFoundError(errno.ENOENT, "it was removed", str(home))
-    except BaseException:
-        os.close(descriptor)
-        raise
+        opened.pop_all()
     return descriptor
 
 

@@ -78,7 +78,7 @@ def in_fork(
         if not pid:
             _be_the_fork(work, memory, sandbox)
         code, was_late = _waited(pid, left_s)
-        found, value = _read(memory)
+        found, value = _read(memory) if not code else (None, None)  # of one that was killed it may be half a value
         return ForkEnded(found, value, _ending(code), was_late)
     finally:
         os.close(memory)

@@ -1,7 +1,8 @@
 """The zygote: imports the author's code once and forks Sandboxes from that.
 
 It runs no Invocation and never speaks with a Sandbox after it is made. `main` is executed by name, by the engine.
-When nothing else is to be done it makes the next child ahead, which waits, isolated, until a Sandbox is wanted.
+When nothing else is to be done it makes the next child ahead, which waits, isolated, until a Sandbox is wanted; walls
+that depend on the code, and its import, come after that.
 Where the import left what no fork may have, it begins again without it (`afresh`), and every Sandbox imports by itself.
 """
 
@@ -134,7 +135,7 @@ class ZygoteLoop:
     ) -> None:
         """Speak with the engine over `sock`; `own_pids` says whether this is PID 1 of a pid namespace.
 
-        A strict one never imports the author's code, which only its Sandboxes do, behind their walls.
+        A strict one never imports the author's code, which only its Sandboxes do, behind their walls: so it may fork.
         """
         self._level = level
         self._channel: Channel[ToZygote] = Channel(sock, ToZygote, frame_bytes_max=frame_bytes_max)
@@ -251,7 +252,8 @@ class ZygoteLoop:
     def _fork(self, fork: Fork, descriptors: Sequence[int]) -> None:
         if self._lease_page is None:
             self._lease_page = LeasePage(os.dup(descriptors[-1]))
-        execs = self._importing is not None
+        # A strict zygote has seen nothing of the author's: its forks are as clean as an interpreter of their own.
+        execs = self._importing is not None and self._level is not Level.STRICT
         child, self._reserve = self._reserve, None
         try:
             if child is None:

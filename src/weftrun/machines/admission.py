@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct, field
 
-from weftrun.model.quotas import FREE, Quota, QuotaRefused
+from weftrun.model.quotas import FREE, Quota, QuotaRefused, QuotaUsed
 
 _QUEUE_RETRY_S = 1.0
 
@@ -60,6 +60,20 @@ class Admission:
     def running(self) -> int:
         """How many Runs are in."""
         return len(self._in)
+
+    @property
+    def at_once(self) -> int | None:
+        """Runs of all tenants together that may be in; None for no bound."""
+        return self._at_once
+
+    def tenants(self) -> set[str]:
+        """Return the tenants that have something in, or wait."""
+        return {name for name, tenant in self._tenants.items() if tenant.running or tenant.waiting}
+
+    def used(self, tenant: str) -> QuotaUsed:
+        """Return what a tenant takes now."""
+        state = self._tenants.get(tenant)
+        return QuotaUsed() if state is None else QuotaUsed(state.running, state.memory_bytes, len(state.waiting))
 
     def change(self, quotas: Mapping[str, Quota]) -> list[int]:
         """Take other quotas; return the starts that are let in now."""

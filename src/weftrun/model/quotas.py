@@ -32,6 +32,20 @@ FREE = Quota()
 """Of a tenant of which nothing is said."""
 
 
+class QuotaUsed(Struct, frozen=True):
+    """What one tenant takes of a gateway now.
+
+    Attributes:
+        runs: that are counted and have not ended.
+        memory_bytes: that these count with.
+        waiting: starts that wait for room.
+    """
+
+    runs: int = 0
+    memory_bytes: int = 0
+    waiting: int = 0
+
+
 class QuotaRefused(Struct, frozen=True):
     """A start is refused.
 

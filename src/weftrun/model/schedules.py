@@ -124,6 +124,11 @@ def run_of(schedule: str, due: float) -> RunId:
     return RunId(f"{schedule}@{datetime.fromtimestamp(due, UTC).strftime(form)}")
 
 
+def schedule_of(run: str) -> str:
+    """Return the id of the schedule that has started a Run, as the Run's id tells it; empty where it tells of none."""
+    return run.rpartition("@")[0] if due_of(run) is not None else ""
+
+
 def due_of(run: str) -> datetime | None:
     """Return the time for which a schedule has started a Run, in UTC; None where its id tells of none."""
     found = _RUN.fullmatch(run)

@@ -183,9 +183,9 @@ class ProgramUsesKeys(Struct, frozen=True):
 
 
 class ProgramEnded(Struct, frozen=True):
-    """A program has ended."""
+    """A program has ended: with a WasmAnswer, or that of a component with the value that it gives."""
 
-    answer: WasmAnswer
+    answer: object
 
 
 KeyVerb = Literal["stat", "read", "select", "write", "delete", "keys"]

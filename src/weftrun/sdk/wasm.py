@@ -79,29 +79,36 @@ def wasm_function(
     body.__name__ = body.__qualname__ = name.replace("-", "_")
     body.__module__ = made_by.f_globals.get("__name__", "")
     body.__doc__ = f"Call {name} of the WebAssembly module {os.path.basename(where)}."
-    said: dict[str, Any] = {"version": wanted.digest[:16]}
-    if calls is not None:
-        said["body_timeout_s"] = wanted.limits.time_s_max + _SLACK_S
-    else:
-        said |= {"retries": UNREACHABLE} if bucket else {"retries": UNREACHABLE, "effects": "none"}
-    made: Function[[bytes | str], bytes] = _decorate(body, said | policy, made_by, workflow=calls is not None)
+    policies = _said(wanted, calls) | policy
+    made: Function[[bytes | str], bytes] = _decorate(body, policies, made_by, workflow=calls is not None)
     return made
 
 
 def wasm_component(
-    path: str | os.PathLike[str], *, entry: str = "", limits: WasmLimits | None = None, **policy: Unpack[Policy]
+    path: str | os.PathLike[str],
+    *,
+    entry: str = "",
+    bucket: str = "",
+    buckets: str | os.PathLike[str] = "",
+    limits: WasmLimits | None = None,
+    calls: Sequence[Function[..., Any]] | None = None,
+    **policy: Unpack[Policy],
 ) -> Function[..., Any]:
     """Make a Function of a WebAssembly component; it takes and gives values of the types that the component says.
 
-    Each call has an instance of its own. It may use WASI 0.2 without files and network, and nothing else of this host.
-    Records come as dicts, variants as pairs of their name and value. Values are handed over one by one, about a
-    microsecond a byte, so it is for small ones.
+    Each call has an instance of its own. It may use WASI 0.2 without files and network, and what `weftrun.wit`
+    declares, and nothing else of this host. Records come as dicts, variants as pairs of their name and value. Values
+    are handed over one by one, about a microsecond a byte, so it is for small ones.
 
     Args:
         path: of a component, as `weftrun build fn.py` makes it; relative to the file that makes the Function.
         entry: an exported function; default is the only one. `_` stands for `-`.
+        bucket: whose keys and state it may use; default is none.
+        buckets: where buckets are kept, as of `wasm_function`.
         limits: what a call may take.
-        policy: as of `@function`. `effects="none"` is what is not said: a component can do nothing outside.
+        calls: Functions that it may call, as of `wasm_function`: it then is a Workflow.
+        policy: as of `@function`. What is not said: `effects="none"` without a bucket, and `retries` that try again
+            what a storage role was away for.
 
     Raises:
         WasmRefused: the file can't be read, or is no WebAssembly component.
@@ -110,17 +117,39 @@ def wasm_component(
     made_by = sys._getframe(1)
     where = os.path.join(os.path.dirname(os.path.abspath(made_by.f_globals.get("__file__", ""))), os.fspath(path))
     name = entry or os.path.splitext(os.path.basename(where))[0]
-    wanted = WasmCall(where, _digest(where, _COMPONENT), name, entry, limits=limits or WasmLimits())
+    kept_at = _checked(name, bucket, os.fspath(buckets), "auto")
+    wanted = WasmCall(where, _digest(where, _COMPONENT), name, entry, bucket, kept_at, limits=limits or WasmLimits())
 
-    def body(*args: Any) -> Any:
-        return sandboxed(wanted.label).component(wanted, args, say)
-
+    body = _component_body(wanted) if calls is None else _component_program(wanted, calls)
     body.__name__ = body.__qualname__ = name.replace("-", "_")
     body.__module__ = made_by.f_globals.get("__name__", "")
     body.__doc__ = f"Call {name} of the WebAssembly component {os.path.basename(where)}."
-    said: dict[str, Any] = {"version": wanted.digest[:16], "effects": "none"}
-    made: Function[..., Any] = _decorate(body, said | policy, made_by, workflow=False)
+    made: Function[..., Any] = _decorate(body, _said(wanted, calls) | policy, made_by, workflow=calls is not None)
     return made
+
+
+def _said(wanted: WasmCall, calls: object) -> dict[str, Any]:
+    """Return the policy of what nothing else was said of."""
+    said: dict[str, Any] = {"version": wanted.digest[:16]}
+    if calls is not None:
+        return said | {"body_timeout_s": wanted.limits.time_s_max + _SLACK_S}
+    return said | {"retries": UNREACHABLE} | ({} if wanted.bucket else {"effects": "none"})
+
+
+def _component_body(wanted: WasmCall) -> Callable[..., Any]:
+    def body(*args: Any) -> Any:
+        return sandboxed(wanted.label).component(wanted, args, current().key, say)
+
+    return body
+
+
+def _component_program(wanted: WasmCall, calls: Sequence[Function[..., Any]]) -> Callable[..., Any]:
+    programs, by_name = _programs(wanted, calls)
+
+    async def body(*args: Any) -> Any:
+        return await programs.drive_component(wanted, args, programs.NamedFunctions(wanted, by_name))
+
+    return body
 
 
 def _checked(name: str, bucket: str, buckets: str, near: str) -> str:
@@ -156,19 +185,24 @@ def _body(wanted: WasmCall) -> Callable[..., Any]:
 
 
 def _program(wanted: WasmCall, calls: Sequence[Function[..., Any]]) -> Callable[..., Any]:
-    programs = importlib.import_module("weftrun.sdk.wasm_programs")  # late: it makes Functions of its own
-    for one in calls:
-        if not isinstance(one, Function):
-            raise UsageError(f"{wanted.label}: `calls` takes Functions, not {one!r}: decorate it with @function.")
-    by_name = {one.spec.label: one for one in calls}
-    if len(by_name) < len(calls):
-        raise UsageError(f"{wanted.label}: of the Functions in `calls` two have one name: give one another by `name=`.")
+    programs, by_name = _programs(wanted, calls)
 
     async def body(input: bytes | str = b"") -> bytes:
         answer: WasmAnswer = await programs.drive(wanted, input, programs.NamedFunctions(wanted, by_name))
         return answer.output
 
     return body
+
+
+def _programs(wanted: WasmCall, calls: Sequence[Function[..., Any]]) -> tuple[Any, dict[str, Function[..., Any]]]:
+    """Return what drives programs, and the Functions that one may call, by their names."""
+    for one in calls:
+        if not isinstance(one, Function):
+            raise UsageError(f"{wanted.label}: `calls` takes Functions, not {one!r}: decorate it with @function.")
+    by_name = {one.spec.label: one for one in calls}
+    if len(by_name) < len(calls):
+        raise UsageError(f"{wanted.label}: of the Functions in `calls` two have one name: give one another by `name=`.")
+    return importlib.import_module("weftrun.sdk.wasm_programs"), by_name  # late: it makes Functions of its own
 
 
 def called(wanted: WasmCall, input: bytes | str) -> WasmAnswer:

@@ -73,7 +73,19 @@ def _pointed(wanted: WasmCall, asked: ProgramCalls) -> Ref[Any]:
 
 async def drive(wanted: WasmCall, input: bytes | str, others: _OtherSteps) -> WasmAnswer:
     """Let a program run in the body of a workflow; what it calls, and the keys that it uses, are Steps."""
-    program = sandboxed(wanted.label).program(wanted, as_bytes(wanted.label, input), str(random().random()), say)
+    adapter = sandboxed(wanted.label)
+    program = adapter.program(wanted, as_bytes(wanted.label, input), str(random().random()), say)
+    answer: WasmAnswer = await _driven(program, wanted, others)
+    return answer
+
+
+async def drive_component(wanted: WasmCall, args: tuple[Any, ...], others: _OtherSteps) -> Any:
+    """Let a function of a component run in the body of a workflow, as `drive` does."""
+    program = sandboxed(wanted.label).component_program(wanted, args, str(random().random()), say)
+    return await _driven(program, wanted, others)
+
+
+async def _driven(program: Any, wanted: WasmCall, others: _OtherSteps) -> Any:
     refs: list[Ref[Any]] = []
     answer: Any = None
     try:

@@ -495,3 +495,70 @@ WHERE function = %(function)s ORDER BY mine DESC;
 
 -- name: put_share
 SELECT weftrun.put_share(%s, %s, %s, %s, %s, %s);
+
+-- name: move_alone
+-- No engine comes while a Journal is moved here.
+LOCK TABLE weftrun.session, weftrun.run, weftrun.schedule, weftrun.queue IN ACCESS EXCLUSIVE MODE;
+
+-- name: is_used
+SELECT EXISTS (SELECT FROM weftrun.session), EXISTS (SELECT FROM weftrun.run) OR EXISTS (SELECT FROM weftrun.schedule)
+       OR EXISTS (SELECT FROM weftrun.queue);
+
+-- name: take_hash_seed
+UPDATE weftrun.meta SET hash_seed = %(hash_seed)s;
+
+-- name: take_run
+COPY weftrun.run (key, id, uid, status, started_at, ended_at, epoch, born, takeovers, function, version, file, digest,
+                  start, due_at, lives, rests, queue) FROM STDIN;
+
+-- name: take_record
+COPY weftrun.record (run, seq, at, epoch, body) FROM STDIN;
+
+-- name: take_inbox
+COPY weftrun.inbox (place, id, run, kind, name, at, value) FROM STDIN;
+
+-- name: take_outbox
+COPY weftrun.outbox (place, run, step, n, sink, order_by, type, payload, at, standing, standing_at, tried_at, tried_by,
+                     why) FROM STDIN;
+
+-- name: take_schedule
+COPY weftrun.schedule (id, revision, wakes_at, decided_at, body) FROM STDIN;
+
+-- name: take_queue_row
+COPY weftrun.queue (name, revision, is_paused, length_max, body) FROM STDIN;
+
+-- name: take_queue_entry
+COPY weftrun.queue_entry (run, queue, key, priority, standing, starts_at, deduplicate) FROM STDIN;
+
+-- name: taken_run
+SELECT key, id, uuid_send(uid), status, started_at, ended_at, epoch, born, takeovers, function, version, file, digest, start, due_at,
+       lives, rests, queue
+FROM weftrun.run ORDER BY key;
+
+-- name: taken_record
+SELECT run, seq, at, epoch, body FROM weftrun.record ORDER BY run, seq;
+
+-- name: taken_inbox
+SELECT place, id, run, kind, name, at, value FROM weftrun.inbox ORDER BY place;
+
+-- name: taken_outbox
+SELECT place, run, step, n, sink, order_by, type, payload, at, standing, standing_at, tried_at, tried_by, why
+FROM weftrun.outbox ORDER BY place;
+
+-- name: taken_schedule
+SELECT id, revision, wakes_at, decided_at, body FROM weftrun.schedule ORDER BY id COLLATE "C";
+
+-- name: taken_queue_row
+SELECT name, revision, is_paused, length_max, body FROM weftrun.queue ORDER BY name COLLATE "C";
+
+-- name: taken_queue_entry
+SELECT run, queue, key, priority, standing, starts_at, deduplicate FROM weftrun.queue_entry ORDER BY run;
+
+-- name: go_on_from
+-- What comes next has higher numbers than all that was moved.
+SELECT setval('weftrun.run_key', %(run)s), setval(pg_get_serial_sequence('weftrun.inbox', 'place'), %(inbox)s),
+       setval(pg_get_serial_sequence('weftrun.outbox', 'place'), %(outbox)s);
+
+-- name: take_long
+-- Tables are moved in one transaction, however large they are.
+SET LOCAL statement_timeout = 0;

@@ -15,6 +15,10 @@ APPLICATION_ID = 0x77656674
 """`weft`: stands in the file's header, so that `file` and we can tell a Journal from other databases."""
 
 
+MOVED_ID = 0x7765666D
+"""`wefm`: stands there where the Journal was moved to another place; its table `moved` says which."""
+
+
 def version_of(connection: apsw.Connection, path: Path, newest: int) -> int:
     """Return the schema of an open file, 0 for one that is empty; refuse what is no Journal, or a newer one."""
     # In this order: another process may be making the tables, and its one transaction sets all three between two of
@@ -24,6 +28,9 @@ def version_of(connection: apsw.Connection, path: Path, newest: int) -> int:
     application = connection.pragma("application_id")
     if application == 0 and version == 0 and tables == 0:
         return 0
+    if application == MOVED_ID:
+        place = connection.execute(SQL["moved"]).fetchall()[0][0]
+        raise JournalError(f"The Journal {path} was moved to {place}: give that URL.")
     if application != APPLICATION_ID:
         raise JournalError(f"{path} is a SQLite database, but not a Journal of weftrun. Give another path.")
     if version > newest:

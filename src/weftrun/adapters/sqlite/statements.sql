@@ -497,3 +497,44 @@ WHERE function = ?1 AND (session = ?2 OR NOT EXISTS (SELECT 1 FROM session WHERE
 
 -- name: add_share
 INSERT INTO place_share (function, session, held, wanted) VALUES (?1, ?2, ?3, ?4);
+
+-- name: leave_run
+-- What is moved to another database: see `adapters.sql.tables`.
+SELECT key, id, uid, status, started_at, ended_at, epoch, born, takeovers, function, version, file, digest, start, due_at,
+       lives, rests, queue
+FROM run ORDER BY key;
+
+-- name: leave_record
+SELECT run, seq, at, epoch, body FROM record ORDER BY run, seq;
+
+-- name: leave_inbox
+SELECT place, id, run, kind, name, at, value FROM inbox ORDER BY place;
+
+-- name: leave_outbox
+-- Sessions stay behind: what was on its way was tried by one that is gone, and none has the number 0.
+SELECT place, run, step, n, sink, order_by, type, payload, at, standing, standing_at, tried_at,
+       CASE WHEN tried_by IS NOT NULL THEN 0 END, why
+FROM outbox ORDER BY place;
+
+-- name: leave_schedule
+SELECT id, revision, wakes_at, decided_at, body FROM schedule ORDER BY id;
+
+-- name: leave_queue_row
+SELECT name, revision, is_paused, length_max, body FROM queue ORDER BY name;
+
+-- name: leave_queue_entry
+SELECT run, queue, key, priority, standing, starts_at, deduplicate FROM queue_entry ORDER BY run;
+
+-- name: leave_numbers
+-- Numbers that are never given twice, also of rows that are gone.
+SELECT name, seq FROM sqlite_sequence WHERE name IN ('inbox', 'outbox')
+UNION ALL SELECT 'run', max(key) FROM run;
+
+-- name: make_moved
+CREATE TABLE moved (place TEXT NOT NULL) STRICT;
+
+-- name: moved_to
+INSERT INTO moved (place) VALUES (?);
+
+-- name: moved
+SELECT place FROM moved;

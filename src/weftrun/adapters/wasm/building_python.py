@@ -9,11 +9,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from typing import Final
 
 from weftrun.model.errors import Unsupported, UsageError
 
 _WIT: Final = {"int": "s64", "float": "f64", "str": "string", "bool": "bool", "bytes": "list<u8>"}
+_GUEST: Final = "weftrun_guest"
+"""The package by which a file in Python imports what `weftrun.wit` declares."""
+_GROUPS: Final = ("calls", "keys", "state")
 _APP: Final = """import functools as _functools
 import os as _os
 import sys as _sys
@@ -64,19 +68,18 @@ def build_python(source: str, target: str) -> str:
         )
     with open(source, encoding="utf-8") as file:
         text = file.read()
-    exports = exported(text, source)
+    exports, groups = exported(text, source), _groups(text)
     module = os.path.splitext(os.path.basename(source))[0]
     if not module.isidentifier():
         raise NotBuilt(f"{source} can't be imported by its name: rename it to letters, digits and '_'.")
     with tempfile.TemporaryDirectory() as folder:
-        world = "".join(f"  export {line};\n" for line in exports.values())
-        _write(f"{folder}/world.wit", f"package weftrun:guest;\nworld exported {{\n{world}}}\n")
+        _write_world(folder, exports.values(), groups)
         app = _APP.format(module=module) + "".join(f"    {name} = _told(_author.{name})\n" for name in exports)
         _write(f"{folder}/weftrun_app.py", app)
         made = f"{folder}/made.wasm"
         command = [
             sys.executable, "-c", "import sys, componentize_py; sys.exit(componentize_py.script())",
-            "-d", f"{folder}/world.wit", "-w", "exported", "componentize", "weftrun_app",
+            "-d", f"{folder}/wit", "-w", "exported", "componentize", "weftrun_app",
             "-p", folder, "-p", os.path.dirname(os.path.abspath(source)), "-o", made,
         ]  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
@@ -87,6 +90,19 @@ def build_python(source: str, target: str) -> str:
         shutil.copyfile(made, new)
         os.replace(new, target)
     return "\n".join(exports.values())
+
+
+def _write_world(folder: str, exports: Iterable[str], groups: list[str]) -> None:
+    """Write what a component imports and exports, as WIT, and the modules by which Python imports it."""
+    world = "".join(f"  import weftrun:host/{one}@0.1.0;\n" for one in groups)
+    world += "".join(f"  export {line};\n" for line in exports)
+    os.makedirs(f"{folder}/wit/deps/weftrun")
+    shutil.copyfile(os.path.join(os.path.dirname(__file__), "weftrun.wit"), f"{folder}/wit/deps/weftrun/weftrun.wit")
+    _write(f"{folder}/wit/world.wit", f"package weftrun:guest;\nworld exported {{\n{world}}}\n")
+    os.mkdir(f"{folder}/{_GUEST}")
+    _write(f"{folder}/{_GUEST}/__init__.py", "")
+    for one in groups:
+        _write(f"{folder}/{_GUEST}/{one}.py", f"from wit_world.imports.{one} import *\n")
 
 
 def _write(path: str, text: str) -> None:
@@ -111,6 +127,19 @@ def exported(text: str, source: str) -> dict[str, str]:
     if not found:
         raise NotBuilt(f"{source} exports nothing: write a function with annotations, `def f(text: str) -> int: ...`.")
     return found
+
+
+def _groups(text: str) -> list[str]:
+    """Return the groups of `weftrun.wit` that a file imports by `from weftrun_guest import ...`; it is not run."""
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and node.module == _GUEST:
+            found |= {f"{_GUEST}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return [one for one in _GROUPS if f"{_GUEST}.{one}" in found]
 
 
 def _function(node: ast.FunctionDef, source: str) -> str:

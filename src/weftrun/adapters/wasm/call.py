@@ -255,7 +255,7 @@ class CallContext:
         except CallEnded as error:
             ended = self.error if self.error is not None else error
             if not isinstance(ended, CallEnded):
-                raise self._told(ended) from None
+                raise self.told(ended) from None
             if ended.code is not None and may_exit:
                 return ended.code
             raise WasmTrapped(f"The WebAssembly function {self.label} ended: {ended}.{self._hint(ended)}") from None
@@ -270,10 +270,15 @@ class CallContext:
         try:
             yield
         finally:
-            self.ends_at = time.monotonic() + self.limits.time_s_max
+            self.begins_anew()
             self.instance.store.set_epoch_deadline(clock.begin(self.limits.time_s_max))
 
-    def _told(self, error: BaseException) -> BaseException:
+    def begins_anew(self) -> None:
+        """Let its time begin anew."""
+        self.ends_at = time.monotonic() + self.limits.time_s_max
+
+    def told(self, error: BaseException) -> BaseException:
+        """Return the error to raise for one of a host function."""
         if isinstance(error, WasmTrapped | WasmRefused | BucketsRefused | ConnectionError) or not isinstance(
             error, Exception
         ):

@@ -11,14 +11,14 @@ import importlib.metadata
 import os
 import platform
 import threading
-from collections.abc import Callable
 from typing import Any, Final
 
 import wasmtime
 from wasmtime import component as library
 
-from weftrun.adapters.wasm.call import PrintedText
+from weftrun.adapters.wasm.call import CallReach, PrintedText, running
 from weftrun.adapters.wasm.compiled import MODULE_BYTES_MAX, Compiler, engine, keep
+from weftrun.adapters.wasm.component_host import CALLS, ComponentContext, in_component, linker_of
 from weftrun.adapters.wasm.instance import ended_by
 from weftrun.adapters.wasm.runner import cache_folder
 from weftrun.model.errors import WasmRefused, WasmTrapped
@@ -36,6 +36,8 @@ class CompiledComponent:
         engine: that it is compiled for.
         component: of the library.
         functions: names of the functions that it exports.
+        linker: of what it imports.
+        calls_others: whether it imports calls of other functions.
     """
 
     def __init__(self, engine: Compiler, component: library.Component) -> None:
@@ -43,6 +45,9 @@ class CompiledComponent:
         self.engine = engine
         self.component = component
         exports = component.type.exports(engine.wasmtime)
+        imports = tuple(component.type.imports(engine.wasmtime))
+        self.linker = linker_of(engine, imports)
+        self.calls_others = CALLS in imports
         self.functions = tuple(name for name, kind in exports.items() if isinstance(kind.ty, library.FuncType))
 
 
@@ -83,13 +88,6 @@ def load_component(path: str, digest: str, *, fuel: bool = False) -> CompiledCom
     return CompiledComponent(of, made)
 
 
-@functools.cache
-def _linker_of(compiler: Compiler) -> library.Linker:
-    linker = library.Linker(compiler.wasmtime)
-    linker.add_wasip2()
-    return linker
-
-
 def function_of(component: CompiledComponent, wanted: str, name: str) -> str:
     """Return the exported function that a call enters: the one of this name, or the only one.
 
@@ -107,32 +105,38 @@ def function_of(component: CompiledComponent, wanted: str, name: str) -> str:
     raise WasmRefused(f"{name} exports no function {wanted!r}; it exports: {shown}.")
 
 
-def call_component(wanted: WasmCall, args: tuple[Any, ...], say: Callable[[bytes], None]) -> Any:
+def call_component(wanted: WasmCall, args: tuple[Any, ...], place: CallReach) -> Any:
     """Call a function of a component in an instance of its own; return the value that it gives.
 
     Raises:
-        WasmRefused: the component can't be used.
+        WasmRefused: the component can't be used, or asks for what it was not given.
         WasmTrapped: the function ended otherwise than by returning.
         TypeError: these are no arguments of it.
+        BucketsUnreachable: the storage role can't be reached.
     """
     limits = wanted.limits
     component = load_component(wanted.path, wanted.digest, fuel=limits.fuel_max is not None)
     name = function_of(component, wanted.entry, wanted.label)
-    printed = PrintedText(say, limits.text_bytes_max)
-    store = _store(component, limits, printed)
-    clock = component.engine.clock
-    store.set_epoch_deadline(clock.begin(limits.time_s_max))
+    call = ComponentContext(wanted.label, b"", place, limits)
+    call.compiler, call.store = component.engine, _store(component, limits, call.printed)
+    call.begin_time()
+    outer = (in_component.call, running.call)
+    in_component.call = running.call = call
     try:
         with _linking:
-            instance = _linker_of(component.engine).instantiate(store, component.component)
-        function = instance.get_func(store, name)
+            instance = component.linker.instantiate(call.store, component.component)
+        function = instance.get_func(call.store, name)
         assert function is not None
-        _check_arguments(wanted.label, function.type(store), args)
-        return _plain(function(store, *args))
+        _check_arguments(wanted.label, function.type(call.store), args)
+        return _plain(function(call.store, *args))
     except wasmtime.WasmtimeError as error:
-        raise _told(error, wanted, printed) from None
+        if call.error is not None:
+            raise call.told(call.error) from None
+        raise _told(error, wanted, call.printed) from None
     finally:
-        clock.end()
+        in_component.call, running.call = outer
+        component.engine.clock.end()
+        call.close()
 
 
 _linking = threading.Lock()
@@ -200,7 +204,8 @@ def _plain(value: Any) -> Any:
 def _told(error: wasmtime.WasmtimeError, wanted: WasmCall, printed: PrintedText) -> Exception:
     if "matching implementation was not found" in str(error) or "imports" in str(error).split("\n")[0]:
         text = " ".join(str(error).split())[:500]
-        return WasmRefused(f"{wanted.label} imports what isn't there; a component may import WASI 0.2: {text}")
+        may = "a component may import WASI 0.2 and what weftrun.wit declares"
+        return WasmRefused(f"{wanted.label} imports what isn't there; {may}: {text}")
     ended = ended_by(error)
     said = printed.last()
     if ended.code is not None and said:

@@ -13,8 +13,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final, cast
 
 from weftrun.adapters.wasm.call import CallReach, running
-from weftrun.adapters.wasm.compiled import Compiled
-from weftrun.adapters.wasm.runner import entry_of, run
 from weftrun.model.errors import WasmRefused
 from weftrun.model.selecting import Selection
 from weftrun.model.wasm import (
@@ -42,24 +40,18 @@ class RunningProgram:
     """A program under way."""
 
     def __init__(
-        self, module: Compiled, wanted: WasmCall, input: bytes, *, seed: str, say: Callable[[bytes], None]
+        self, wanted: WasmCall, entered: Callable[[CallReach], Any], *, seed: str, say: Callable[[bytes], None]
     ) -> None:
         """Begin it; it runs when it is driven first.
 
         Args:
-            module: that it is of.
             wanted: which function, and what it may use.
-            input: what it is given.
+            entered: calls it, and returns what it gives.
             seed: what is random is drawn from it.
             say: takes what it prints, in the thread that drives it.
-
-        Raises:
-            WasmRefused: the module has no such function.
         """
-        self._module = module
         self._wanted = wanted
-        self._input = input
-        self._entry = entry_of(module, wanted.entry, wanted.label)
+        self._entered = entered
         self._say = say
         self._said: list[bytes] = []
         self._asked: queue.SimpleQueue[ProgramAsks | Future[ProgramEnded]] = queue.SimpleQueue()
@@ -103,7 +95,7 @@ class RunningProgram:
         wanted = self._wanted
         keys = _KeysOnRecord(self) if wanted.buckets else None
         place = CallReach(wanted.bucket, keys, None, wanted.near, "", self._said.append, wanted.buckets, self)
-        return ProgramEnded(run(self._module, self._entry, wanted.label, self._input, place, wanted.limits))
+        return ProgramEnded(self._entered(place))
 
     def ask(self, asked: ProgramAsks) -> Any:
         """Stand still until there is an answer; called in the program's own thread."""

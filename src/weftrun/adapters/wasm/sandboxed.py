@@ -44,19 +44,30 @@ def call(wanted: WasmCall, input: bytes, effects: str, say: Callable[[bytes], No
     return run(module, entry, wanted.label, input, place, wanted.limits, wanted.pointed)
 
 
-def component(wanted: WasmCall, args: tuple[Any, ...], say: Callable[[bytes], None]) -> Any:
+def component(wanted: WasmCall, args: tuple[Any, ...], effects: str, say: Callable[[bytes], None]) -> Any:
     """Call a function of a component; it raises what `call_component` does."""
-    return call_component(wanted, args, say)
+    buckets = buckets_of(wanted.buckets) if wanted.buckets else None
+    return call_component(wanted, args, CallReach(wanted.bucket, buckets, None, "forbid", effects, say, wanted.buckets))
 
 
 def program(wanted: WasmCall, input: bytes, seed: str, say: Callable[[bytes], None]) -> RunningProgram:
-    """Begin a program that calls other functions.
+    """Begin a program that calls other functions; it ends with a WasmAnswer.
 
     Raises:
         WasmRefused: the module can't be used.
     """
     module = load(wanted.path, wanted.digest, fuel=wanted.limits.fuel_max is not None)
-    return RunningProgram(module, wanted, input, seed=seed, say=say)
+    entry = entry_of(module, wanted.entry, wanted.label)
+    return RunningProgram(
+        wanted, lambda place: run(module, entry, wanted.label, input, place, wanted.limits), seed=seed, say=say
+    )
+
+
+def component_program(
+    wanted: WasmCall, args: tuple[Any, ...], seed: str, say: Callable[[bytes], None]
+) -> RunningProgram:
+    """Begin a function of a component that calls other functions; it ends with the value that it gives."""
+    return RunningProgram(wanted, lambda place: call_component(wanted, args, place), seed=seed, say=say)
 
 
 def shared_state(key: str, nbytes: int, bucket: str, buckets: str) -> PythonState:

@@ -38,6 +38,14 @@ class Region(NamedTuple):
     descriptor: int
     nbytes: int
 
+    def read(self, offset: int, nbytes: int) -> bytes:
+        """Return a copy of bytes of it."""
+        return os.pread(self.descriptor, nbytes, offset)
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Write into it."""
+        os.pwrite(self.descriptor, data, offset)
+
 
 class BucketState:
     """The state that functions of one bucket share on this host.

@@ -59,6 +59,8 @@ def _sentence(collected: Collected, *, dry_run: bool) -> str:
         told += f", and {count_of(collected.values, 'value')} of {size(collected.nbytes)}"
     if collected.undelivered:
         told += f"; {collected.undelivered:,} stay, since what they emitted is not delivered (weftrun outbox)"
+    if collected.ids_kept:
+        told += f"; {collected.ids_kept:,} ids stay taken, since their schedules might start them again"
     if collected.values_stay:
         told += "; their values beside the Journal are removed by the next gc or delete without an open engine"
     return told + "."

@@ -50,6 +50,7 @@ _COMMANDS = {
     "gc": "Delete Runs that ended long ago.",
     "backup": "Copy a Journal while engines use it.",
     "restore": "Bring a copy of a Journal back.",
+    "move": "Move a Journal from SQLite to PostgreSQL.",
     "check": "Check an app: policies, names, and what would differ in a replay.",
     "build": "Build a WebAssembly function of C, C++ or Python.",
     "upload": "Upload a WebAssembly function to a server.",

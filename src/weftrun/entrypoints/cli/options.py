@@ -213,7 +213,7 @@ def check_step(views: Sequence[StepView], run: str, step: str, *, items: bool = 
     shows = f"`weftrun steps {shlex.quote(run)}` shows its Steps."
     if of_map is not None and not items:
         raise UsageError(f"{step} is an item of a map; what is known of items is told with the map, {whole}. {shows}")
-    raise UsageError(f"Run {run} has no Step {step!r}; {shows}")
+    raise UsageError(f"Run {run} has no Step {step!r}; {shows}{did_you_mean(step, [view.id for view in views], 3)}")
 
 
 def look(reader: Reader, run: str) -> Look:

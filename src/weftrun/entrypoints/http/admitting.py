@@ -16,6 +16,8 @@ from weftrun.model.quotas import RUN_BYTES, QuotaRefused
 
 _WAITS_S = 30.0
 """A start waits for room for so long at most, in seconds; then its caller is asked to come again."""
+_LOOK_S = 0.005
+"""Changed quotas are looked for so often at most, in seconds: it is a read of the file, on the way of each start."""
 
 
 class Admitting:
@@ -28,7 +30,7 @@ class Admitting:
     def __init__(self, file: GatewayFile, at_once: int | None) -> None:
         """Read the quotas there are."""
         self._file = file
-        self._version = file.version()
+        self._version, self._looks_at = file.version(), 0.0
         self.admission = Admission(file.quotas(), at_once)
         self._loop = asyncio.get_running_loop()
         self._numbers = itertools.count(1)
@@ -41,10 +43,7 @@ class Admitting:
         Raises:
             Refusal: 429 where the tenant has asked for too much, 503 where the server goes down.
         """
-        version = self._file.version()
-        if version != self._version:
-            self._version = version
-            self._let_in(self.admission.change(self._file.quotas()))
+        self._look()
         if not self.admission.is_on:
             return free
         number = next(self._numbers)
@@ -55,6 +54,17 @@ class Admitting:
             await self._wait(number)
 
         return lambda: self._ended(number)
+
+    def _look(self) -> None:
+        """See quotas that were changed: starts that come together look once."""
+        now = self._loop.time()
+        if now < self._looks_at:
+            return
+        self._looks_at = now + _LOOK_S
+        version = self._file.version()
+        if version != self._version:
+            self._version = version
+            self._let_in(self.admission.change(self._file.quotas()))
 
     async def _wait(self, number: int) -> None:
         future = self._waiting[number] = self._loop.create_future()

@@ -29,6 +29,7 @@ from weftrun.entrypoints.http import (
     queues,
     runs,
     schedules,
+    tenants,
     view,
 )
 from weftrun.entrypoints.http import metrics as counting
@@ -100,7 +101,7 @@ def _api() -> Router:
     of_runs = Router("/runs", route_handlers=[*runs.ROUTES, *bulk.ROUTES, *view.ROUTES, *events.ROUTES, *pulse.ROUTES])
     of_schedules = Router("/schedules", route_handlers=schedules.ROUTES)
     of_queues = Router("/queues", route_handlers=queues.ROUTES)
-    of_others = (events.list_events, *now.ROUTES, *functions.ROUTES, *deployed.ROUTES)
+    of_others = (events.list_events, *now.ROUTES, *functions.ROUTES, *tenants.ROUTES, *deployed.ROUTES)
     return Router(
         "/api/v1",
         route_handlers=[of_runs, of_schedules, of_queues, *of_others],

@@ -60,7 +60,7 @@ class BulkAction(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     Attributes:
         action: what is done: open Runs are cancelled; those that failed or were cancelled are retried.
-        status, workflow, id, text, since, until: as in the list of Runs.
+        status, workflow, id, text, tenant, since, until: as in the list of Runs.
         after: `next` of the answer before.
         dry_run: only count them.
     """
@@ -70,6 +70,7 @@ class BulkAction(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     workflow: str = ""
     id: str = ""
     text: str = ""
+    tenant: str = ""
     since: float | None = None
     until: float | None = None
     after: int | None = None
@@ -99,15 +100,18 @@ class BulkDone(Struct, frozen=True):
     next: int | None
 
 
-@post("/bulk", status_code=200, summary="Cancel or retry many Runs", responses=problems(400, 422))
+@post("/bulk", status_code=200, summary="Cancel or retry many Runs", responses=problems(400, 403, 422))
 async def act_on_runs(gateway: GatewayHere, caller: CallerHere, data: JSONBody[BulkAction]) -> Response[BulkDone]:
     """Cancel, or retry, the Runs that filters choose: of the newest 1,000 that match; `next` goes on behind them."""
     function = gateway.apps.recorded_name(caller.tenant, data.workflow) if data.workflow else ""
     wanted = RunFilter(
-        status=data.status, function=function, begins=data.id, text=data.text, since=data.since, until=data.until
-    )
+        status=data.status, function=function, begins=data.id, text=data.text, tenant=data.tenant, since=data.since,
+        until=data.until,
+    )  # fmt: skip
     if wanted == RunFilter():
-        raise Refusal(422, "no-filter", "Say which Runs are meant: give `status`, `workflow`, `id`, `text` or a time.")
+        raise Refusal(
+            422, "no-filter", "Say which Runs are meant: give `status`, `workflow`, `id`, `text`, `tenant` or a time."
+        )
     infos, following = await gateway.readers.read(
         lambda reader: listed_runs(reader, caller, wanted, data.after, _AT_ONCE_MAX)
     )

@@ -52,6 +52,16 @@ class Caller(Struct, frozen=True):
         """Return the id of a Run, or the name of a queue, as they know it."""
         return id.removeprefix(self.prefix)
 
+    def prefix_of(self, tenant: str) -> str:
+        """Return what ids of the Runs of a tenant begin with in the Journal; empty for all that the caller may see.
+
+        Raises:
+            Refusal: they are another tenant's.
+        """
+        if tenant and self.tenant not in ("", tenant):
+            raise Refusal(403, "not-a-tenants", f"Runs of {tenant!r} are another tenant's.")
+        return self.prefix or (f"{tenant}/" if tenant else "")
+
     def told(self, waiting_for: str | None) -> str | None:
         """Return what a Run waits for as they know it: the name of a queue without what it has in the Journal."""
         return None if waiting_for is None else waiting_for.replace(f"queue {self.prefix}", "queue ")

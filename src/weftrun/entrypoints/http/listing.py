@@ -26,6 +26,7 @@ class RunFilter(Struct, frozen=True, kw_only=True):
         text: stands in their id, in the name of their Function or in what they wait for.
         since, until: when they were started, in seconds since the epoch.
         functions: they are Runs of one of these.
+        tenant: whose they are; empty for all that the caller may see.
     """
 
     status: Status | None = None
@@ -35,6 +36,7 @@ class RunFilter(Struct, frozen=True, kw_only=True):
     since: float | None = None
     until: float | None = None
     functions: frozenset[str] | None = None
+    tenant: str = ""
 
     @property
     def is_by_index(self) -> bool:
@@ -63,6 +65,9 @@ def listed_runs(
     """Return at most so many Runs, newest first, and the place to go on from; None where there are no more.
 
     Where other Runs have to be looked at, it may return fewer than there are, or none, with a place to go on from.
+
+    Raises:
+        Refusal: they are another tenant's.
     """
     found: list[RunInfo] = []
     scanned = 0
@@ -83,10 +88,11 @@ def listed_runs(
 def _chunks(
     reader: Reader, caller: Caller, wanted: RunFilter, before: int | None, size: int
 ) -> Iterator[list[RunInfo]]:
-    begins = caller.prefix + wanted.begins if wanted.begins else ""
+    prefix = caller.prefix_of(wanted.tenant)
+    begins = prefix + wanted.begins.removeprefix(prefix) if wanted.begins else ""
     while True:
         infos = reader.runs(
-            status=wanted.status, function=wanted.function, prefix=caller.prefix, begins=begins, before=before,
+            status=wanted.status, function=wanted.function, prefix=prefix, begins=begins, before=before,
             limit=size,
         )  # fmt: skip
         if infos:

@@ -26,6 +26,15 @@ _PROGRAM: Final = "weftrun.entrypoints.http.long_look"
 _END_S: Final = 5.0
 
 
+class _RefusedBeside(Refusal):
+    """A request is answered by the problem that the process has told."""
+
+    def __init__(self, told: LookRefused) -> None:
+        Exception.__init__(self, told.problem.detail)
+        self.problem = told.problem
+        self.headers = told.headers
+
+
 class LongRuns:
     """Reads long Runs in a process that is started when it is needed, and again when it has ended.
 
@@ -81,10 +90,7 @@ class LongRuns:
         kind, answer = read_frame(process.stdout)
         if kind == TOLD:
             return answer
-        told = msgspec.msgpack.decode(answer, type=LookRefused)
-        refusal = Refusal(told.problem.status, "refused", told.problem.detail, headers=told.headers)
-        refusal.problem = told.problem
-        raise refusal
+        raise _RefusedBeside(msgspec.msgpack.decode(answer, type=LookRefused))
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._is_closed:

@@ -205,7 +205,7 @@ async def answered(gateway: Gateway, caller: Caller, ticket: Ticket, wait_s: flo
     return json_answer(answer, 202, headers)
 
 
-@get("/", summary="List Runs, newest first", responses=LOOKED)
+@get("/", summary="List Runs, newest first", responses=LOOKED | problems(403))
 async def list_runs(
     gateway: GatewayHere,
     caller: CallerHere,
@@ -218,6 +218,7 @@ async def list_runs(
         str, QueryParameter(description="Only those that have it in their id, their Function or what they wait for.")
     ] = "",
     app: Annotated[str | None, QueryParameter(description="Only those of Functions of this app.")] = None,
+    tenant: Annotated[str, QueryParameter(description="Only those of this tenant.")] = "",
     since: Annotated[float | None, QueryParameter(description="Started since then, in seconds since 1970.")] = None,
     until: Annotated[float | None, QueryParameter(description="Started until then, in seconds since 1970.")] = None,
     after: Annotated[str | None, QueryParameter(description="`next` of the page before.")] = None,
@@ -240,6 +241,7 @@ async def list_runs(
         since=since,
         until=until,
         functions=functions,
+        tenant=tenant,
     )
     before = int(after) if after is not None else None
     infos, following = await gateway.readers.read(lambda reader: listed_runs(reader, caller, wanted, before, limit))
