@@ -17,7 +17,7 @@ SPAN = re.compile(r"`([^`\n]+)`")
 DOTTED = re.compile(r"(?<![\w./@-])weftrun((?:\.[A-Za-z_]\w*)+)")
 PUBLIC = {"weftrun", "weftrun.client", "weftrun.sinks", "weftrun.testing"}
 """From these, and from what lies in them, programs of the docs import."""
-FILES = {"db", "toml", "fish", "py", "h"}
+FILES = {"db", "toml", "fish", "py", "h", "wit"}
 """What stands behind the dot where `weftrun.…` is the name of a file."""
 SPANNING = (ROOT / "src/weftrun/runtime/spanning.py").read_text(encoding="utf-8")
 ATTRIBUTES = set(re.findall(r'"weftrun\.([\w.]+)"', SPANNING))
