@@ -179,6 +179,10 @@ class Run(Generic[T_co]):
         """Show the Run in a notebook as it stands now: how far it is, and its graph."""
         return self._core.notebook(self._ticket)
 
+    def _ipython_display_(self) -> None:
+        """Show the Run in a cell of Jupyter, and follow it there until it has ended; elsewhere it shows itself once."""
+        importlib.import_module("weftrun.sdk.live").show(self._core, self._ticket)  # late: few programs are notebooks
+
     def logs(self) -> list[TextView]:
         """Return what the Run's Attempts printed, in order; raises as `steps` does."""
         return self._core.logs(self._ticket)
