@@ -13,8 +13,7 @@ from weftrun.model.errors import WeftrunError
 _LOOK_S: Final = 0.5
 _LOOK_S_MAX: Final = 60.0
 _GROWTH: Final = 1.25
-"""Each pause is this many times the one before: a look at a Run that has gone on for long costs more. Its end is shown at
-once."""
+"""Each pause is so many times the one before: a look at a Run that has gone on for long costs more."""
 
 
 class LiveCore(Protocol):
