@@ -121,7 +121,7 @@ def test_what_can_not_be_is_refused() -> None:
     with pytest.raises(UsageError, match="is not a positive number of seconds"):
         http_function("http://127.0.0.1:9/f", deadline_s=0)
     with pytest.raises(UsageError, match="takes Functions"):
-        asgi_app(workflow(plain, name="w"))
+        asgi_app(workflow(plain, name="no Function"))
     with pytest.raises(UsageError, match="two Functions are called plain"):
         asgi_app(function(plain), function(plain, name="other:plain"))
     with pytest.raises(UsageError, match="at_once_max=0"):

@@ -92,7 +92,7 @@ class WorkerProcess:
         peers = self._peers = self._make_peers()
         worker = WorkerDriver(
             self._loop, self._sandboxes, self._objects, begin.limits, begin.sandboxes_max, first_sandbox=first,
-            peers=peers, rules=begin.warm,
+            peers=peers, rules=begin.warm, outlived=True,
         )  # fmt: skip
         end = WorkerEnd(
             self._loop,

@@ -37,6 +37,7 @@ from weftrun.model.visiting import distinct_objects, objects_in
 from weftrun.model.warm import UNRULED, Warm, WarmCounts
 from weftrun.model.work import (
     AttemptAt,
+    BatchHolds,
     BatchSent,
     BodyMessage,
     Cold,
@@ -70,6 +71,10 @@ _OVER_MAX = 1_024
 """Runs that are remembered after their end, for values of them that come late."""
 
 
+_UNASKED = BatchHolds()
+"""An engine that ends with its Worker asks for nothing of a Batch."""
+
+
 class WorkerDriver:
     """The Worker of this process (ports Worker and SandboxEvents).
 
@@ -79,6 +84,7 @@ class WorkerDriver:
         peers: the other Workers of its engine, where it can reach them.
         strategy: by what rule Invocations get their Sandboxes.
         rules: which Sandboxes are kept or made though nothing needs them.
+        outlived: whether its engine may outlive it, and so is to know of a Batch before a Sandbox has it (W9).
 
     Attributes:
         warm: what there is to tell of Sandboxes that wait for work; replaced as a whole, so that any thread may look.
@@ -97,6 +103,7 @@ class WorkerDriver:
         peers: Peers | None = None,
         strategy: Strategy = ADAPTIVE,
         rules: Warm = UNRULED,
+        outlived: bool = False,
     ) -> None:
         self._loop = loop
         self._sandboxes = sandboxes
@@ -120,7 +127,7 @@ class WorkerDriver:
         self._cold: dict[SandboxId, Cold] = {}
         self._printed: dict[SandboxId, list[str]] = {}
         self._drains = self._stopped = False
-        self._waiting = WaitingBatches(sandboxes, objects)
+        self._waiting = WaitingBatches(sandboxes, objects) if outlived else None
         self._prepared: BatchSent | None = None
         self._is_prepared = False
         self._keeper: LimitKeeper | None = None
@@ -430,16 +437,19 @@ class WorkerDriver:
         if isinstance(message, Batch) and message.is_prepared:
             self._prepared = self._sent(command.sandbox, message)
             self._sandboxes.send(command.sandbox, message)
-        elif isinstance(message, Batch | ItemBatch):
+        elif isinstance(message, Batch | ItemBatch) and self._waiting is not None:
             sent = self._sent(command.sandbox, message)
             self._waiting.send(command.sandbox, message, partial(self._events.batch_sent, sent))
         else:
             self._sandboxes.send(command.sandbox, message)
+            if isinstance(message, Batch | ItemBatch):
+                self._events.batch_sent(self._sent(command.sandbox, message), _nothing)
         self._lookout.gave()
 
     def _sent(self, sandbox: SandboxId, message: Batch | ItemBatch) -> BatchSent:
         fresh = self._fresh.pop(sandbox, None)
-        label, holds = message.function.label, self._machine.holds(sandbox, message.no)
+        label = message.function.label
+        holds = self._machine.holds(sandbox, message.no) if self._waiting is not None else _UNASKED
         if isinstance(message, ItemBatch):
             size = sum(hi - lo for lo, hi in message.ranges)
             return BatchSent(message.run[1], sandbox, label, message.id, 0, size, fresh, holds=holds)
@@ -529,7 +539,8 @@ class WorkerDriver:
         text = progress.text + "".join(self._printed.pop(sandbox, ()))
         self._fresh.pop(sandbox, None)
         self._cold.pop(sandbox, None)
-        self._waiting.drop(sandbox)
+        if self._waiting is not None:
+            self._waiting.drop(sandbox)
         now, running, slots = self._loop.now(), _running(progress), progress.slots
         self._machine.gone(now, sandbox, why, running, text, progress.where, slots)
         self._pump()  # first, for a Run that fails by this must have nothing placed any more

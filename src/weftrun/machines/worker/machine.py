@@ -95,6 +95,8 @@ class WorkerMachine:
     def work(self, now: float, run: int, command: WorkCommand, profile: int) -> None:
         """Take a command of a Run's machine. `profile` is the number of what its Function needs, where it has one."""
         state = self.state
+        if state.warm.rules.ahead and isinstance(command, Invoke | InvokeItems | EnterBody):
+            warm.came(state, profile, now, for_bodies=type(command) is EnterBody)
         match command:
             case Invoke():
                 lane = self._lane(profile, command.function)
@@ -104,7 +106,6 @@ class WorkerMachine:
                     lane.singles.append((run, invocation))
                 if lane.sliced:
                     state.slices.came(len(command.invocations), now)
-                warm.came(state, profile, now, for_bodies=False)
             case InvokeItems():
                 lane = self._lane(profile, command.function)
                 work = Items(run, command, command.ranges)
@@ -112,9 +113,7 @@ class WorkerMachine:
                     self._window(lane, now)
                 lane.ranges.append(work)
                 lane.ranges_left += work.left
-                warm.came(state, profile, now, for_bodies=False)
             case EnterBody():
-                warm.came(state, profile, now, for_bodies=True)
                 bodies.enter(state, run, profile, command, now)
             case Deliver():
                 bodies.deliver(state, run, command, now)
@@ -133,7 +132,8 @@ class WorkerMachine:
             bodies.place(state, now)
         if state.active:
             place(state, now)
-        warm.evict(state, now)
+        if state.warm.is_on:
+            warm.evict(state, now)
 
     def prepare(self, now: float, run: int, command: Invoke, profile: int) -> bool:
         """Give a Sandbox what will be asked for when a commit has happened, if one is idle; `over` says what it did."""

@@ -34,7 +34,7 @@ def place(state: WorkerState, now: float) -> None:
         lane = lanes.popleft()
         may_go = (
             lane.opens_at <= now
-            and not pressure.is_held(state, lane, now)
+            and (lane.held_until <= now or not pressure.is_held(state, lane, now))
             and (not lane.is_limited or free_places(state, lane) > 0)
         )
         if may_go and lane.planned and not lane.plan:
@@ -75,7 +75,7 @@ def _free_box(state: WorkerState, lane: Lane) -> Box | None:
     if lane.shares or lane.window_s or lane.alone:
         return _shared_box(state, lane)
     best: Box | None = None
-    is_full = warm.is_full(state)
+    is_full = state.warm.is_on and warm.is_full(state)
     for box in state.boxes.values():
         if box.profile != lane.profile or box.for_bodies or box.state is not BoxState.READY:
             continue
@@ -97,7 +97,7 @@ def _shared_box(state: WorkerState, lane: Lane) -> Box | None:
     sharing = lane.function.sharing
     joins = lane.shares and not lane.window_s and sharing is not None and sharing.how != "list"
     best: Box | None = None
-    is_full = warm.is_full(state)
+    is_full = state.warm.is_on and warm.is_full(state)
     for box in state.boxes.values():
         if box.profile != lane.profile or box.for_bodies or box.state is not BoxState.READY or box.revoked:
             continue

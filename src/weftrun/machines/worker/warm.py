@@ -31,9 +31,8 @@ def pool_of(state: WorkerState, box: Box) -> Pool:
 
 
 def came(state: WorkerState, profile: int, now: float, *, for_bodies: bool) -> None:
-    """Note that a call came of a profile."""
-    if state.warm.rules.ahead:
-        state.warm.pool(profile, for_bodies=for_bodies).came(now, state.limits.sandbox_idle_s)
+    """Note that a call came of a profile, where Sandboxes are made ahead."""
+    state.warm.pool(profile, for_bodies=for_bodies).came(now, state.limits.sandbox_idle_s)
 
 
 def gave(state: WorkerState, box: Box, now: float) -> None:

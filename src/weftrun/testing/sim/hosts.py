@@ -203,7 +203,7 @@ class SimWorker:
         self._engine = engine
         driver = WorkerDriver(
             self.loop, self.sandboxes, self.objects, limits, settings.sandboxes, first_sandbox=id * SANDBOXES_EACH,
-            peers=self.peers,
+            peers=self.peers, outlived=True,
         )  # fmt: skip
         self.link = SimLink(self, engine, driver, outside, self.objects, settings)
         self.loop.call_soon(self._watch)
