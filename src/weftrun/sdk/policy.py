@@ -203,7 +203,7 @@ def decorated(spec: FunctionSpec, keywords: dict[str, Any], where: str) -> Funct
         spec,
         keywords,
         where,
-        known=_SHARED | {"name", "version", "rollback", "batch", "outputs", "limit", "near"},
+        known=_OF_A_FUNCTION | _OF_A_BODY | {"name", "version"},
         elsewhere=_AT_DECORATION,
     )
     return replace(spec, label=_label(spec.name)) if "name" in keywords else spec

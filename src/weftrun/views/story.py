@@ -275,7 +275,8 @@ class _Teller:
             return ' It has a record although checkpoint="none": what it has emitted stands in it.'
         if spec.checkpoint == "sync":
             return ' Nobody got the value before this record was durable (checkpoint="sync").'
-        if choice(spec, (done.outcome.value.data,), done.ran, emitted=bool(done.emits)).when >= When.LATER:
+        chosen = choice(spec, (done.outcome.value.data,), done.ran, emitted=bool(done.emits))
+        if chosen.when >= When.LATER and not spec.outputs:
             return f' Its record was put off until something rested on it (checkpoint="{spec.checkpoint}").'
         return ""
 
@@ -531,7 +532,9 @@ def _checkpoints(rows: Sequence[Row], trace: Sequence[Traced]) -> Iterator[Sente
                 spec = calls.by_step[step].spec if step in calls.by_step else None
                 if spec is not None and spec.kind is Kind.FUNCTION:
                     chosen = choice(spec, data, ran, emitted=emitted)
-                    why = "something rested on it" if chosen.when >= When.LATER else chosen.why
+                    why = chosen.why
+                    if chosen.when >= When.LATER:
+                        why = "its outputs are fixed with it" if spec.outputs else "something rested on it"
                     nbytes = sum(len(d.data) if isinstance(d, Inline) else d.nbytes for d in data)
                     count(step, "written asynchronously", why, len(data), nbytes)
     for left in unrecorded(rows, trace):
