@@ -257,6 +257,20 @@ def test_an_outcome_is_told_behind_what_has_set_it_off() -> None:
     assert machine.run_closed(RUN) == set()
 
 
+def test_an_outcome_that_was_told_stands_though_its_worker_is_gone_before_it_is_wanted() -> None:
+    machine, homes = crossing((ONE, TWO))
+    there, here, join = homes
+    machine.assign(RUN, arm(join, there, here))
+    machine.assign(RUN, invoke(there, here))
+    machine.ended(homes[here], RUN, ended(here))
+    assert machine.ended(homes[join], RUN, ended(join)) is None
+    assert machine.left(homes[join], "it was killed", 5.0, Word.ALL) == ([], [])
+    machine.ended(homes[there], RUN, ended(there))
+    assert machine.assign(RUN, invoke(join)) == [], "nobody runs it again"
+    assert machine.due(RUN) == ended(join)
+    assert machine.left(homes[there], "it was killed", 6.0, Word.ALL) == ([], []), "nobody has it any more"
+
+
 def test_what_may_have_begun_on_a_lost_value_is_taken_back() -> None:
     machine, homes = crossing((ONE, TWO))
     there, here, join = homes

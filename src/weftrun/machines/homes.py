@@ -223,9 +223,8 @@ class HomesMachine:
         """Let what a Worker that is gone had of Steps fail, or go to another one."""
         lost: list[Attempt] = []
         again: dict[FunctionSpec, list[Invoked]] = {}
-        for attempt, invoked in [
-            (key, invoked) for key, invoked in given.singles.items() if invoked.home == gone.worker
-        ]:
+        parted = [(key, invoked) for key, invoked in given.singles.items() if invoked.home == gone.worker]
+        for attempt, invoked in parted:
             del given.singles[attempt]
             given.sent.discard(attempt[0])
             given.kept.pop(attempt[0], None)
@@ -354,19 +353,21 @@ class HomesMachine:
         shares: dict[WorkerId, list[Invocation]] = {}
         for invocation in command.invocations:
             step = invocation.step
-            home = self._home(given, invocation)
+            early = _early_of(given, invocation)
+            home = self._home(given, invocation) if early is None else early
             given.singles[_key(invocation)] = Invoked(home, command.function, invocation)
             given.sent.add(step)
-            if step not in given.pending:
+            if step not in given.pending and home in self._workers:
                 self._workers[home].given += 1
             given.pending.discard(step)
             armed = given.armed.pop(step, None)
+            if early is not None:
+                continue  # it has ended, also where its Worker is gone since; `due` tells of it
             if armed is None or not _has_started(given, armed):
                 shares.setdefault(home, []).append(invocation)
-            elif step not in given.early and any(source != home for source in armed.sources.values()):
-                given.kept[step] = _HeldBack(
-                    Assigned(home, run, Invoke(command.function, (invocation,))), armed.sources
-                )
+            elif any(source != home for source in armed.sources.values()):
+                held = Assigned(home, run, Invoke(command.function, (invocation,)))
+                given.kept[step] = _HeldBack(held, armed.sources)
         return [Assigned(home, run, Invoke(command.function, tuple(share))) for home, share in shares.items()]
 
     def _arm(self, run: int, command: Arm) -> list[Assigned]:
@@ -572,6 +573,13 @@ def _doubt(given: _Given, those: list[Invoked]) -> None:
         now = given.singles.get(_key(before.invocation))
         if now is not None:
             now.doubts = before.doubts + 1
+
+
+def _early_of(given: _Given, invocation: Invocation) -> WorkerId | None:
+    """Return the Worker that has told how an Attempt ended, if one has; what was taken back is told of before."""
+    worker, event = given.early.get(invocation.step, (None, None))
+    is_of_it = event is not None and not invocation.undoes and event.ended[0].attempt == invocation.attempt
+    return worker if is_of_it else None
 
 
 def _has_started(given: _Given, armed: _Armed) -> bool:

@@ -291,6 +291,12 @@ def _bodies_around(step: str) -> list[str]:
 
 def late_entries(entries: Iterable[LedgerEntry], fixed: Mapping[RunUid, Fixed]) -> Iterator[str]:
     """Yield entries that came when the result was durable already. An async body's replay is no such entry."""
+    entries = list(entries)
+    # A record tells when its Run had ended, which may be long before the row is durable; this is the least for that.
+    lasted: dict[RunUid, float] = {}
+    for entry in entries:
+        if entry.row < fixed.get(entry.uid, Fixed()).ended:
+            lasted[entry.uid] = entry.at
     for entry in entries:
         known = fixed.get(entry.uid, Fixed())
         settled = known.settled.get(entry.step)
@@ -300,8 +306,9 @@ def late_entries(entries: Iterable[LedgerEntry], fixed: Mapping[RunUid, Fixed]) 
             yield f"{_of(entry)} came though row {settled} had fixed it"
         # A body that waits behind others in its Sandbox is released there when its turn comes.
         is_function = entry.function.kind is Kind.FUNCTION
-        if is_function and known.ended and known.ended <= entry.row and entry.at > known.ended_at + _GRACE_S:
-            yield f"{_of(entry)} came {entry.at - known.ended_at:.3f} s after the Run's end"
+        ended_at = max(known.ended_at, lasted.get(entry.uid, 0.0))
+        if is_function and known.ended and known.ended <= entry.row and entry.at > ended_at + _GRACE_S:
+            yield f"{_of(entry)} came {entry.at - ended_at:.3f} s after the Run's end"
 
 
 def _ran_in_vain(entry: LedgerEntry, known: Fixed) -> bool:
