@@ -19,6 +19,7 @@ def weftrun(*words: str, folder: Path) -> str:
     return subprocess.check_output(command, text=True, cwd=folder, timeout=60, stderr=subprocess.STDOUT)
 
 
+@pytest.mark.sweep  # several seconds; tests/engine/test_awaits.py has a kill while a Run waits
 def test_a_kill_between_the_verdict_and_the_publication(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("WEFTRUN_DATABASE_URL", f"sqlite:///{tmp_path}/journal.db")
     command = [sys.executable, PROGRAM, "cats", "--file", str(tmp_path / "article.txt"), "--pause", "3"]

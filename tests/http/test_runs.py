@@ -298,6 +298,7 @@ def test_what_is_served_is_described(server: Server) -> None:
     assert "/api/v1/runs has no PUT" in problem(server.http.put("/runs"), 405, "http-405")
 
 
+@pytest.mark.sweep  # several seconds; a kill of the server in tests/http/test_client.py is its share
 def test_sigterm_answers_whoever_waits_and_hands_runs_over(tmp_path: Path) -> None:
     file = tmp_path / "go"
     with serving(tmp_path, APP) as server:

@@ -147,6 +147,7 @@ def test_a_run_that_failed_is_retried_by_two_at_once(journal: str, tmp_path: Pat
     assert_closed(journal)
 
 
+@pytest.mark.sweep  # several seconds; tests/engine/test_undoing.py has it on SQLite
 def test_a_cancel_undoes(journal: str, tmp_path: Path) -> None:
     """Also where it is asked for by another process, while the Run only waits and nobody has it."""
     folder = str(tmp_path)

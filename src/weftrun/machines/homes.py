@@ -357,7 +357,7 @@ class HomesMachine:
             home = self._home(given, invocation) if early is None else early
             given.singles[_key(invocation)] = Invoked(home, command.function, invocation)
             given.sent.add(step)
-            if step not in given.pending and home in self._workers:
+            if early is None and step not in given.pending:
                 self._workers[home].given += 1
             given.pending.discard(step)
             armed = given.armed.pop(step, None)
