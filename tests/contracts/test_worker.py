@@ -18,7 +18,7 @@ from weftrun.adapters.process import ProcessSandboxes
 from weftrun.adapters.system.loop import UvLoop
 from weftrun.model.commands import Invoke
 from weftrun.model.errors import JournalCorrupt
-from weftrun.model.hosts import Begin, Ping, ToWorker, Word
+from weftrun.model.hosts import Begin, KnownBatches, Ping, ToWorker
 from weftrun.model.ids import RunId, RunUid, WorkerId
 from weftrun.model.limits import DEFAULT_LIMITS
 from weftrun.model.policy import Bundle
@@ -123,9 +123,9 @@ class HeardOfEnd(Heard):
 
     def __init__(self) -> None:
         super().__init__()
-        self.words: list[Word] = []
+        self.words: list[KnownBatches] = []
 
-    def gone(self, why: str, word: Word) -> None:
+    def gone(self, why: str, word: KnownBatches) -> None:
         self._note(lambda: self.words.append(word))
 
 
@@ -153,7 +153,7 @@ def test_an_engine_knows_of_a_batch_of_which_its_worker_could_not_write(
     do(give)
     heard.until(lambda: bool(heard.words), "the Worker is gone")
     do(workers.close)
-    assert heard.words == [Word.ALL]
+    assert heard.words == [KnownBatches.ALL]
     assert [sent.holds.singles for sent in heard.batches] == [((RUN, 1, 1, 0),)]
 
 

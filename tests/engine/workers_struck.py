@@ -21,7 +21,7 @@ from tests.waiting import until
 import weftrun
 from weftrun import sinks
 from weftrun.adapters.hosts.engine_end import RemoteWorker
-from weftrun.model.hosts import Word
+from weftrun.model.hosts import KnownBatches
 from weftrun.runtime.worker_group import _Member
 
 WORKERS = 3
@@ -44,7 +44,7 @@ def _frozen(worker: RemoteWorker) -> None:
 
 def _cut_off(worker: RemoteWorker) -> None:
     """Nothing more goes through, in either direction, and neither end is told."""
-    worker._word = Word.NOTHING
+    worker._known = KnownBatches.NOTHING
     worker._send = lambda *_: None  # type: ignore[method-assign]
     worker._receive = lambda: False  # type: ignore[method-assign]
     worker._loop.call_from_thread(worker._channel.deaf)  # type: ignore[attr-defined]

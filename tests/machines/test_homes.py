@@ -9,7 +9,7 @@ from weftrun.machines.homes import Assigned, HomesMachine
 from weftrun.machines.placement import Planner
 from weftrun.model.commands import Arm, Armed, Feed, Invoke, InvokeItems, LeaveBody, Outline, Outlined, Revoke, Taken
 from weftrun.model.events import AttemptsEnded, Disarmed, ItemsEnded
-from weftrun.model.hosts import ENGINE, Word
+from weftrun.model.hosts import ENGINE, KnownBatches
 from weftrun.model.ids import StepId, WorkerId
 from weftrun.model.messages import Invocation
 from weftrun.model.outcomes import NOT_RUN, Failure, Outcome, Ran, Reason
@@ -110,18 +110,18 @@ def test_what_a_sandbox_had_is_lost_with_its_worker_and_all_else_goes_to_another
     machine.ended(ONE, RUN, ItemsEnded(1.0, 3, 1, ((0, 1, Inline(b"")),), (), NOT_RUN))
     machine.handed(ONE, single(10, 12))
     machine.handed(ONE, some_items((1, 3)))
-    assigned, events = machine.left(ONE, "it was killed", 5.0, Word.ALL)
+    assigned, events = machine.left(ONE, "it was killed", 5.0, KnownBatches.ALL)
     assert lost_of(events) == ([10, 12], [1, 2])
     assert [(each.worker, each.command) for each in assigned] == [(2, invoke(14, 16)), (2, items((3, 4)))]
     lost = events[1][1]
     assert isinstance(lost, ItemsEnded) and lost.failures[0][1].reason is Reason.LOST
     assert lost.failures[0][1].message == "Worker 1 is gone: it was killed"
     machine.handed(TWO, single(14))
-    left = machine.left(TWO, "it was killed", 6.0, Word.ALL)
+    left = machine.left(TWO, "it was killed", 6.0, KnownBatches.ALL)
     assert (lost_of(left.events), left.assigned) == (([14], []), []), "the rest waits for a Worker"
     given = machine.joined(WorkerId(3), 1)
     assert [each.command for each in given[:2]] == [invoke(11, 13, 15, 17, 16), items((4, 8))]
-    assert machine.left(TWO, "it was killed", 6.0, Word.ALL).events == []
+    assert machine.left(TWO, "it was killed", 6.0, KnownBatches.ALL).events == []
 
 
 def test_what_a_sandbox_had_on_a_worker_that_is_gone_is_not_lost_with_the_next_one() -> None:
@@ -131,7 +131,7 @@ def test_what_a_sandbox_had_on_a_worker_that_is_gone_is_not_lost_with_the_next_o
     machine.ended(ONE, RUN, ended(1, failure=Failure(Reason.RAISED, "ValueError", "no")))
     machine.assign(RUN, invoke(1, attempt=2))
     machine.joined(TWO, 1)
-    left = machine.left(ONE, "it was killed", 5.0, Word.ALL)
+    left = machine.left(ONE, "it was killed", 5.0, KnownBatches.ALL)
     assert (left.events, steps_at(left.assigned)) == ([], {2: [1]})
 
 
@@ -143,20 +143,20 @@ def test_what_started_by_itself_is_lost_though_it_was_invoked_later() -> None:
     machine.handed(ONE, single(2))
     machine.ended(ONE, RUN, ended(1))
     assert machine.assign(RUN, invoke(2)) == []
-    assert lost_of(machine.left(ONE, "it was killed", 5.0, Word.ALL).events) == ([2], [])
+    assert lost_of(machine.left(ONE, "it was killed", 5.0, KnownBatches.ALL).events) == ([2], [])
 
 
 NEVER_TWICE = FunctionSpec("m:pay", "pay", effects="visible", retry=RetryPolicy(times=0, delay_s=0.0))
 
 
-def dying_workers(function: FunctionSpec, word: Word) -> int:
+def dying_workers(function: FunctionSpec, known: KnownBatches) -> int:
     """Return how many Workers may die with a Step of which they told nothing until it has failed; 9 for no end."""
     machine = homes(1)
     machine.assign(RUN, Invoke(function, (invocation(1),)))
     machine.assign(RUN, replace(items((0, 2)), function=function))
     for number in range(1, 10):
         machine.joined(WorkerId(number + 1), 1)
-        steps, lost_items = lost_of(machine.left(WorkerId(number), "it was cut off", 5.0, word).events)
+        steps, lost_items = lost_of(machine.left(WorkerId(number), "it was cut off", 5.0, known).events)
         assert (steps == [1]) == (lost_items == [0, 1])
         if steps:
             return number
@@ -164,20 +164,20 @@ def dying_workers(function: FunctionSpec, word: Word) -> int:
 
 
 @pytest.mark.parametrize(
-    ("function", "word", "dies"),
+    ("function", "known", "dies"),
     [
-        (QUIET, Word.ALL, 9),
-        (NEVER_TWICE, Word.ALL, 9),
-        (QUIET, Word.ASKED, 4),
-        (NEVER_TWICE, Word.ASKED, 9),
-        (QUIET, Word.NOTHING, 4),
-        (NEVER_TWICE, Word.NOTHING, 1),
+        (QUIET, KnownBatches.ALL, 9),
+        (NEVER_TWICE, KnownBatches.ALL, 9),
+        (QUIET, KnownBatches.ASKED, 4),
+        (NEVER_TWICE, KnownBatches.ASKED, 9),
+        (QUIET, KnownBatches.NOTHING, 4),
+        (NEVER_TWICE, KnownBatches.NOTHING, 1),
     ],
 )
 def test_what_may_have_been_entered_goes_on_only_where_that_may_be_repeated(
-    function: FunctionSpec, word: Word, dies: int
+    function: FunctionSpec, known: KnownBatches, dies: int
 ) -> None:
-    assert dying_workers(function, word) == dies
+    assert dying_workers(function, known) == dies
 
 
 def test_only_those_who_have_something_hear_of_its_end() -> None:
@@ -264,11 +264,11 @@ def test_an_outcome_that_was_told_stands_though_its_worker_is_gone_before_it_is_
     machine.assign(RUN, invoke(there, here))
     machine.ended(homes[here], RUN, ended(here))
     assert machine.ended(homes[join], RUN, ended(join)) is None
-    assert machine.left(homes[join], "it was killed", 5.0, Word.ALL) == ([], [])
+    assert machine.left(homes[join], "it was killed", 5.0, KnownBatches.ALL) == ([], [])
     machine.ended(homes[there], RUN, ended(there))
     assert machine.assign(RUN, invoke(join)) == [], "nobody runs it again"
     assert machine.due(RUN) == ended(join)
-    assert machine.left(homes[there], "it was killed", 6.0, Word.ALL) == ([], []), "nobody has it any more"
+    assert machine.left(homes[there], "it was killed", 6.0, KnownBatches.ALL) == ([], []), "nobody has it any more"
 
 
 def test_what_may_have_begun_on_a_lost_value_is_taken_back() -> None:
@@ -279,7 +279,7 @@ def test_what_may_have_begun_on_a_lost_value_is_taken_back() -> None:
     machine.assign(RUN, arm(after, join))
     machine.assign(RUN, invoke(there, here))
     machine.ended(homes[join], RUN, ended(join))
-    left = machine.left(homes[there], "it was killed", 5.0, Word.ALL)
+    left = machine.left(homes[there], "it was killed", 5.0, KnownBatches.ALL)
     revoked = [each.command for each in left.assigned]
     assert sorted(step for command in revoked if isinstance(command, Revoke) for step in command.steps) == [
         join, after,
@@ -296,7 +296,7 @@ def test_what_a_worker_has_told_of_stands_and_is_sent_to_its_readers() -> None:
     machine.assign(RUN, arm(join, there, here))
     machine.assign(RUN, invoke(there, here))
     machine.ended(homes[there], RUN, ended(there))
-    assert machine.left(homes[there], "it was killed", 5.0, Word.ALL) == ([], [])
+    assert machine.left(homes[there], "it was killed", 5.0, KnownBatches.ALL) == ([], [])
     machine.ended(homes[here], RUN, ended(here))
     assert steps_at(machine.assign(RUN, invoke(join))) == {homes[join]: [join]}
 
@@ -329,7 +329,7 @@ def test_a_step_whose_input_came_from_elsewhere_is_sent_after_all() -> None:
     machine.assign(RUN, arm(2, 1))
     machine.assign(RUN, invoke(1))
     machine.handed(ONE, single(1))
-    machine.left(ONE, "it was killed", 5.0, Word.ALL)
+    machine.left(ONE, "it was killed", 5.0, KnownBatches.ALL)
     assert steps_at(machine.assign(RUN, invoke(1, attempt=2))) == {2: [1]}
     machine.ended(TWO, RUN, ended(1, 2))
     assert steps_at(machine.assign(RUN, invoke(2))) == {2: [2]}
@@ -403,7 +403,7 @@ def test_what_was_planned_for_a_worker_that_is_gone_goes_to_another() -> None:
     machine = planned("planned", 4, 4)
     machine.assign(RUN, JOIN)
     machine.assign(RUN, arm(3, 1, 2))
-    machine.left(ONE, "it was killed", 5.0, Word.ALL)
+    machine.left(ONE, "it was killed", 5.0, KnownBatches.ALL)
     assert steps_at(machine.assign(RUN, invoke(1, 2, 3))) == {2: [1, 2, 3]}
 
 

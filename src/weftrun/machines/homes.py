@@ -33,7 +33,7 @@ from weftrun.model.commands import (
     WorkCommand,
 )
 from weftrun.model.events import AttemptsEnded, Disarmed, ItemsEnded
-from weftrun.model.hosts import ENGINE, Word
+from weftrun.model.hosts import ENGINE, KnownBatches
 from weftrun.model.ids import WorkerId
 from weftrun.model.messages import Invocation
 from weftrun.model.outcomes import Failure, Outcome, Ran, Reason
@@ -67,7 +67,7 @@ class _Gone(NamedTuple):
     """A Worker that is gone, and how what is lost with it has failed."""
 
     worker: WorkerId
-    word: Word
+    known: KnownBatches
     failure: Failure
     now: float
 
@@ -189,16 +189,16 @@ class HomesMachine:
                 if share.home == worker:
                     share.hand(list(holds.ranges))
 
-    def left(self, worker: WorkerId, why: str, now: float, word: Word) -> Left:
+    def left(self, worker: WorkerId, why: str, now: float, known: KnownBatches) -> Left:
         """A Worker is gone; return what is sent and told because of that.
 
         Args:
-            word: how far it is known what it had handed to Sandboxes.
+            known: how far it is known what it had handed to Sandboxes.
         """
         self._workers.pop(worker, None)
         self._met = {pair for pair in self._met if worker not in pair}
         failure = Failure(Reason.LOST, "WorkerLost", f"Worker {worker} is gone: {why}")
-        gone, left = _Gone(worker, word, failure, now), Left([], [])
+        gone, left = _Gone(worker, known, failure, now), Left([], [])
         for run, given in self._runs.items():
             taken_back = self._take_back(run, given, worker, left)
             if taken_back:
@@ -229,13 +229,13 @@ class HomesMachine:
             given.sent.discard(attempt[0])
             given.kept.pop(attempt[0], None)
             was_handed = given.handed.pop(attempt, None) == gone.worker
-            if was_handed or not goes_on(invoked.function, gone.word, invoked.doubts):
+            if was_handed or not goes_on(invoked.function, gone.known, invoked.doubts):
                 lost.append(attempt)
             else:
                 again.setdefault(invoked.function, []).append(invoked)
         for function, those in again.items():
             left.assigned.extend(self.assign(run, Invoke(function, tuple(each.invocation for each in those))))
-            if not is_known(function, gone.word):
+            if not is_known(function, gone.known):
                 _doubt(given, those)
         if lost:
             ran = Ran(0, gone.now, gone.now)
@@ -249,10 +249,10 @@ class HomesMachine:
             shares[:] = [share for share in shares if share.home != gone.worker]
             lost: list[int] = []
             for share in parted:
-                entered, again = share.parted(gone.word)
+                entered, again = share.parted(gone.known)
                 lost += (index for lo, hi in entered for index in range(lo, hi))
                 if again:
-                    doubts = share.doubts + (not is_known(share.command.function, gone.word))
+                    doubts = share.doubts + (not is_known(share.command.function, gone.known))
                     command = replace(share.command, ranges=tuple(again))
                     if self._workers:
                         left.assigned.extend(self._invoke_items(run, command, doubts))

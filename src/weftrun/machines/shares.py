@@ -11,7 +11,7 @@ from msgspec import Struct
 from weftrun.machines.ranges import Ranges, count, within, without
 from weftrun.machines.retry import must_know
 from weftrun.model.commands import InvokeItems
-from weftrun.model.hosts import Word
+from weftrun.model.hosts import KnownBatches
 from weftrun.model.ids import WorkerId
 from weftrun.model.messages import Invocation
 from weftrun.model.policy import FunctionSpec
@@ -65,18 +65,18 @@ class Share(Struct, eq=False):
         self.handed = without(self.handed, ranges)
         return before - count(self.left)
 
-    def parted(self, word: Word) -> tuple[Ranges, Ranges]:
+    def parted(self, known: KnownBatches) -> tuple[Ranges, Ranges]:
         """The Worker is gone: return the items that are lost, and those that go to another Worker."""
-        if not goes_on(self.command.function, word, self.doubts):
+        if not goes_on(self.command.function, known, self.doubts):
             return self.left, []
         return self.handed, without(self.left, self.handed)
 
 
-def goes_on(function: FunctionSpec, word: Word, doubts: int) -> bool:
+def goes_on(function: FunctionSpec, known: KnownBatches, doubts: int) -> bool:
     """Say whether an Attempt of which a Worker that is gone did not tell that a Sandbox got it goes to another one."""
-    return is_known(function, word) or (not must_know(function) and doubts < DOUBTS_MAX)
+    return is_known(function, known) or (not must_know(function) and doubts < DOUBTS_MAX)
 
 
-def is_known(function: FunctionSpec, word: Word) -> bool:
+def is_known(function: FunctionSpec, known: KnownBatches) -> bool:
     """Say whether a Worker that is gone has told of each Attempt of a Function that it had handed to a Sandbox."""
-    return word is Word.ALL or (word is Word.ASKED and must_know(function))
+    return known is KnownBatches.ALL or (known is KnownBatches.ASKED and must_know(function))

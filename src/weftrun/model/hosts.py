@@ -32,7 +32,7 @@ SANDBOXES_EACH = 1_000_000
 """Numbers of Sandboxes that one Worker may use up: those of Worker n begin behind n times this."""
 
 
-class Word(enum.Enum):
+class KnownBatches(enum.Enum):
     """What an engine knows, when a Worker is gone, of the Batches that this one had handed to Sandboxes (W9)."""
 
     ALL = "all"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from weftrun.model.commands import Invoke, WorkCommand
-from weftrun.model.hosts import Begin, Word, WorkerAbout
+from weftrun.model.hosts import Begin, KnownBatches, WorkerAbout
 from weftrun.model.ids import ObjectId, RunId, RunUid, SandboxId, WorkerId
 from weftrun.model.messages import Answer, Asking
 from weftrun.model.outcomes import Failure
@@ -55,10 +55,10 @@ class WorkerEvents(Protocol):
     def rested(self) -> None:
         """What there was to be done has been handed on; perhaps nothing runs now."""
 
-    def gone(self, why: str, word: Word) -> None:
+    def gone(self, why: str, known: KnownBatches) -> None:
         """The Worker is gone, for the reason in one clause: it tells nothing more, and enters nothing more (O3).
 
-        `word` says how far it is known what it had handed to Sandboxes. A Worker in the engine's own process is never
+        `known` says how far it is known what it had handed to Sandboxes. A Worker in the engine's own process is never
         gone.
         """
 

@@ -10,7 +10,7 @@ from weftrun.model import commands as c
 from weftrun.model.commands import Append, End, Hurry, LeftOut, Release, WakeAt, WorkCommand
 from weftrun.model.errors import InternalError, WeftrunError
 from weftrun.model.events import AttemptsEnded, CodeUnfit, Committed, OutputPut, RunEvent, TimeCame
-from weftrun.model.hosts import Word
+from weftrun.model.hosts import KnownBatches
 from weftrun.model.ids import ObjectId, RunUid, SandboxId
 from weftrun.model.limits import Limits
 from weftrun.model.messages import Asking, OfStream, PutDurably, StreamAnswer
@@ -391,7 +391,7 @@ class RunDriver:
         if self._transactions is not None:
             self._transactions.sandbox_ended(sandbox)
 
-    def gone(self, why: str, word: Word) -> None:  # noqa: ARG002
+    def gone(self, why: str, known: KnownBatches) -> None:  # noqa: ARG002
         """The Worker is gone; one that is an engine's only one ends with it."""
         raise InternalError(f"The only Worker is gone: {why}")
 

@@ -9,7 +9,7 @@ from weftrun.machines.homes import Assigned, HomesMachine
 from weftrun.machines.placement import Planner
 from weftrun.machines.worker_lease import WorkerLeases
 from weftrun.model.commands import WorkCommand
-from weftrun.model.hosts import ENGINE, SANDBOXES_EACH, Word
+from weftrun.model.hosts import ENGINE, SANDBOXES_EACH, KnownBatches
 from weftrun.model.ids import ObjectId, RunId, RunUid, SandboxId, WorkerId
 from weftrun.model.messages import Answer, Asking
 from weftrun.model.outcomes import Failure
@@ -229,7 +229,7 @@ class WorkerGroup:
         if worker != ENGINE:
             self._machine.handed(worker, holds)
 
-    def gone(self, worker: WorkerId, why: str, word: Word) -> None:
+    def gone(self, worker: WorkerId, why: str, known: KnownBatches) -> None:
         """A Worker is gone: what a Sandbox of it had has failed as lost, all else goes to another Worker (W9)."""
         member = self._members.pop(worker, None)
         self._distant.pop(worker, None)
@@ -239,7 +239,7 @@ class WorkerGroup:
             return
         for sandbox in member.sandboxes:
             self._events.sandbox_ended(sandbox)
-        left = self._machine.left(worker, why, self._loop.now(), word)
+        left = self._machine.left(worker, why, self._loop.now(), known)
         self._hand_out(left.assigned)
         for run, event in left.events:
             self.told(worker, run, event)
@@ -315,6 +315,6 @@ class _Member:
         """What there was to be done has been handed on."""
         self._group.events.rested()
 
-    def gone(self, why: str, word: Word) -> None:
+    def gone(self, why: str, known: KnownBatches) -> None:
         """The Worker is gone."""
-        self._group.gone(self._id, why, word)
+        self._group.gone(self._id, why, known)

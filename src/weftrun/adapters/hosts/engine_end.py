@@ -83,7 +83,7 @@ class RemoteWorker:
         self._loop = loop
         self._objects = objects
         self._me = begin.worker
-        self._word = m.Word.ASKED if begin.is_apart else m.Word.ALL
+        self._known = m.KnownBatches.ASKED if begin.is_apart else m.KnownBatches.ALL
         self._introductions = introductions
         self._sent: dict[ObjectId, Object] = {}
         self._number = 0
@@ -224,7 +224,7 @@ class RemoteWorker:
             self._read_page()
             self.close()
             if self._events is not None:
-                self._events.gone(why, self._word)
+                self._events.gone(why, self._known)
 
     # ------------------------------------------------------------------ talk
 
@@ -271,11 +271,11 @@ class RemoteWorker:
             for sent in self._page.noted():
                 self._events.batch_sent(sent, _nothing)
         except (msgspec.MsgspecError, struct.error):
-            self._word = m.Word.NOTHING
+            self._known = m.KnownBatches.NOTHING
 
     def _broke(self, error: Exception) -> None:
         """It has said what can't be understood, and perhaps more after that."""
-        self._word = m.Word.NOTHING
+        self._known = m.KnownBatches.NOTHING
         self.lost(f"its channel broke: {error}")
 
     def _take(self, message: FromWorker, descriptors: tuple[int, ...]) -> None:

@@ -266,7 +266,7 @@ class WorkerEnd:
             self._send(m.Rested(*rest))
         self._told_rest = rest
 
-    def gone(self, why: str, word: m.Word) -> None:
+    def gone(self, why: str, known: m.KnownBatches) -> None:
         """A Worker in this process is never gone."""
 
     def _send(self, message: msgspec.Struct, descriptors: Sequence[int] = ()) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from weftrun.model.commands import Arm, Armed, Invoke, Revoke, Taken
 from weftrun.model.events import AttemptsEnded
-from weftrun.model.hosts import Word
+from weftrun.model.hosts import KnownBatches
 from weftrun.model.ids import RunId, RunUid, SandboxId, StepId
 from weftrun.model.messages import Asking, Invocation
 from weftrun.model.policy import Bundle
@@ -99,7 +99,7 @@ class Heard:
         """Let whoever waits look again."""
         self._note(lambda: None)
 
-    def gone(self, why: str, word: Word) -> None:  # noqa: ARG002
+    def gone(self, why: str, known: KnownBatches) -> None:  # noqa: ARG002
         """Fail: nobody ends this Worker."""
         raise AssertionError(why)
 

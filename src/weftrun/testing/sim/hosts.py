@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from weftrun.model.commands import WorkCommand
-from weftrun.model.hosts import ENGINE, SANDBOXES_EACH, Word
+from weftrun.model.hosts import ENGINE, SANDBOXES_EACH, KnownBatches
 from weftrun.model.ids import ObjectId, RunId, RunUid, SandboxId, WorkerId
 from weftrun.model.limits import Limits
 from weftrun.model.messages import Answer, Asking
@@ -224,7 +224,7 @@ class SimWorker:
         """The process is gone; its engine hears of it after what was said before."""
         if not self._over:
             self.end()
-            self.link.tell(lambda events: events.gone(why, Word.ALL))
+            self.link.tell(lambda events: events.gone(why, KnownBatches.ALL))
             self._gone(self)
 
     def declared_dead(self) -> None:
@@ -313,7 +313,7 @@ class SimLink:
     def lost(self, why: str) -> None:
         """The engine goes on without the Worker."""
         if self._events is not None:
-            self._events.gone(why, Word.ASKED)
+            self._events.gone(why, KnownBatches.ASKED)
 
     def end(self) -> None:
         """The engine has declared the Worker dead."""
@@ -451,7 +451,7 @@ class _Reported:
 
         self._link.tell(hear)
 
-    def gone(self, why: str, word: Word) -> None:
+    def gone(self, why: str, known: KnownBatches) -> None:
         """The driver itself is never gone."""
 
 
