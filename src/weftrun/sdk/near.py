@@ -120,8 +120,7 @@ def _there(stub: Callable[..., Any], wanted: Any, label: str, where: str, time_s
         wanted = near(wanted)
     if not isinstance(wanted, NearTo):
         raise refuse(
-            f"`near={wanted!r}` is no key. A key is written {_FORM}. A value of another Step is an argument, and the "
-            "engine brings the Function to it."
+            f"`near={wanted!r}` is no key. A key is written {_FORM}. A value of another Step is given as an argument."
         )
     parts = wanted.url.rsplit("/", 2)
     if len(parts) != 3 or not all(parts) or parts[0].endswith(":/"):
