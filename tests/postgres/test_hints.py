@@ -204,7 +204,7 @@ def _is_uid(run: RunUid) -> bool:
     return len(run) == 32
 
 
-@pytest.mark.parametrize("kind", [Deaf, Babbling])
+@pytest.mark.parametrize("kind", [pytest.param(Deaf, marks=pytest.mark.sweep), Babbling])
 def test_all_holds_without_true_hints(
     kind: Callable[[], Hints], journal: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

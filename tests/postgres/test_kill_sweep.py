@@ -64,6 +64,7 @@ def test_killed_on_postgresql(
     assert points >= len(range(1 + part, RECORDS + 2, PARTS)), "there are more points than records"
 
 
+@pytest.mark.sweep  # what SQLite's test of the same name plays is its share
 @pytest.mark.parametrize("part", SHARES)
 def test_frozen_on_postgresql(
     server: Server, url: str, books: Books, tmp_path: Path, part: int, monkeypatch: pytest.MonkeyPatch
