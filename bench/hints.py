@@ -122,16 +122,23 @@ def _ended_s(opened: weftrun.Engine, owner: subprocess.Popen[str], folder: Path,
 def _handed_s(url: str, folder: Path, number: int) -> float:
     name, entered = f"handed-{number}", folder / "entered"
     with _owner(url, folder) as leaving:
+        before = entered.stat().st_size
         _say(leaving, f"leave {name}")
         _expect(leaving, "started")
-        time.sleep(_BEGUN_S + number % _PHASES / _PHASES)
-        before = entered.stat().st_size
+        before = _grown(entered, before)
+        time.sleep(number % _PHASES / _PHASES)
         _say(leaving, "go")
         begun = float(_line(leaving))
-        deadline = time.monotonic() + _DEADLINE_S
-        while entered.stat().st_size == before:
-            if time.monotonic() > deadline:
-                raise RuntimeError("nobody took the Run over")
-            time.sleep(0.005)
+        _grown(entered, before)
         (folder / name).touch()
         return float(entered.read_bytes()[before:].split()[0]) - begun
+
+
+def _grown(file: Path, size: int) -> int:
+    """Return the size of a file when it is larger than that: somebody has entered the Step."""
+    deadline = time.monotonic() + _DEADLINE_S
+    while (now := file.stat().st_size) == size:
+        if time.monotonic() > deadline:
+            raise RuntimeError("nobody has entered the Run's Step")
+        time.sleep(0.005)
+    return now
