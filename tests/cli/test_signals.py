@@ -109,7 +109,7 @@ def test_the_second_signal_ends_it_at_once_and_leaves_nothing(spawn, naps, ledge
     process.send_signal(signal.SIGINT)
     wait_for(lambda: "Once more ends it" in (process.stderr.readline() if process.stderr else ""))
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=4)
+    _, err = process.communicate(timeout=30)  # the Steps nap for 60 s
     assert process.returncode == 130
     assert err.splitlines()[-1] == "weftrun resume naps"
     wait_for(lambda: not any(map(is_alive, others)))
