@@ -167,6 +167,7 @@ def test_retries_show_the_last_attempt_and_when_the_next_is_due(book, words):
     book.start()
     book.graph(0.01, "flow", [(words.spec("load"), Call(0, 0, words.payload()))], words.payload(0))
     book.fail_attempt(0.1, "load[0]", 1, words.raised("load[0]", attempts=3), 5.0, words.ran(1, 0.02, 0.1))
+    book.batch(0.11, "load[0]")  # told when the Attempt had failed already
     view = by_id(book)["load[0]"]
     assert (view.status, view.attempts, view.due_at) == ("pending", 1, words.T0 + 5.0)
     assert view.error == "ValueError: no such file"

@@ -93,6 +93,7 @@ class StepSeen(Struct, eq=False):
     failed: int = 0
     failure: Failure | None = None
     given_at: float = 0.0
+    given_attempt: int = 0
     given_to: int = 0
     first: tuple[int, str] | None = None
     items_failed: int = 0

@@ -146,6 +146,7 @@ class StepsFold:
         if entry.kind == "batch" and entry.step and entry.step in self.calls.by_step:
             seen = self._of(entry.step)
             seen.given_at, seen.given_to = entry.at, int(number(entry, "sandbox"))
+            seen.given_attempt = entry.attempt
 
     def runs(self, view: RunningView) -> None:
         """Take in what was seen running: a Step's own Attempt, or an item of a map."""
@@ -248,9 +249,11 @@ class StepsFold:
             return "succeeded"
         if self._is_over(call.body):
             return "cancelled"
-        if seen.settled or call.id in self.calls.ended or seen.given_at > max(seen.ran.left_at, self._owned_since):
-            return "running"
-        return "pending"
+        # The trace may tell that a Batch went when its Attempt has failed already.
+        is_given = (
+            seen.given_at > max(seen.ran.left_at, self._owned_since) and not 0 < seen.given_attempt <= seen.failed
+        )
+        return "running" if seen.settled or call.id in self.calls.ended or is_given else "pending"
 
     def _is_left_out(self, call: CallView, seen: StepSeen, items: int | None) -> bool:
         """Say whether a Step without a whole record has succeeded all the same."""
