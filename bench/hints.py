@@ -22,8 +22,6 @@ from tests.postgres.server import Server
 import weftrun
 
 _DEADLINE_S = 60.0
-_BEGUN_S = 0.3
-"""By then a Run is in the middle of its Step."""
 _PHASES = 7
 """Waits are of different lengths, so that they end anywhere between two looks."""
 
@@ -100,9 +98,11 @@ def _say(process: subprocess.Popen[str], line: str) -> None:
 
 
 def _ended_s(opened: weftrun.Engine, owner: subprocess.Popen[str], folder: Path, number: int) -> float:
-    name = f"ends-{number}"
+    name, entered = f"ends-{number}", folder / "entered"
+    before = entered.stat().st_size
     _say(owner, f"start {name}")
     _expect(owner, "started")
+    _grown(entered, before)
     run = opened.get(name)
     let: list[float] = []
 
@@ -110,7 +110,7 @@ def _ended_s(opened: weftrun.Engine, owner: subprocess.Popen[str], folder: Path,
         let.append(time.monotonic())
         (folder / name).touch()
 
-    timer = threading.Timer(_BEGUN_S + number % _PHASES / _PHASES, let_end)
+    timer = threading.Timer(number % _PHASES / _PHASES, let_end)
     timer.start()
     run.result(timeout_s=_DEADLINE_S)
     came = time.monotonic()
